@@ -249,6 +249,17 @@ def test_options_say_more_of_the_templates_than_the_request_file(
     assert found.get("templates") == expected
 
 
+def test_what_a_report_does_not_hold_of_the_words_is_part_of_the_request(capsys: pytest.CaptureFixture[str]) -> None:
+    words = "a 30 mm cavitating mass with thick wall in the right upper lobe"
+    remarks = InsertionOptions(report=words).entries({})["remarks"]
+    assert remarks == (
+        "'cavitating' is read as presence of decreased density areas: no cavity filled with air is made",
+        "set aside: 'thick wall' (a report does not hold it)",
+    )
+    assert all(remark in capsys.readouterr().err for remark in remarks[:1])
+    assert "remarks" not in InsertionOptions(report="a 30 mm cyst in the liver").entries({})
+
+
 def test_the_list_of_commands_is_in_step() -> None:
     subprocess.run([sys.executable, "docs/write_commands.py", "--check"], check=True, cwd=ROOT)
 

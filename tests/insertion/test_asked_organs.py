@@ -45,6 +45,13 @@ def test_each_of_several_reports_is_looked_at(unlabeled, tmp_path):
         asked.check()
 
 
+def test_where_no_organ_is_labeled_a_remark_says_what_lesions_are_placed_by(unlabeled):
+    (remark,) = AskedOrgans.model_validate({"templates": str(unlabeled), "lesions": [{"organ": "lung"}]}).check()
+    placed = "no labels of organs: lesions are placed by a coarse map by density"
+    assert remark == f"{unlabeled}: {placed} (--organ-map totalsegmentator or FILE knows organs)"
+    assert AskedOrgans.model_validate({"templates": str(unlabeled), "organ_map": "coarse"}).check() == ()
+
+
 def test_organs_of_the_labels_and_of_densities_pass(tmp_path):
     folder = unread_scans(tmp_path / "organs", {"background": 0, "liver": 1, "liver_tumor": 2})
 

@@ -110,9 +110,16 @@ def test_a_bare_scan_without_the_organ_says_what_it_has():
 
 def test_a_lobe_is_told_before_scans_are_read(tmp_path, capsys):
     folder = unread_scans(tmp_path / "scans", {"background": 0, "lesion": 1})
-    asked = AskedOrgans.model_validate({"templates": folder, "lesions": [{"organ": "lung_lower_lobe_left"}] * 2})
+    asked = AskedOrgans.model_validate(
+        {"templates": folder, "organ_map": "coarse", "lesions": [{"organ": "lung_lower_lobe_left"}] * 2}
+    )
     assert asked.check() == (TOLD,)
-    assert AskedOrgans.model_validate({"templates": folder, "lesions": [{"organ": "lung_left"}]}).check() == ()
+    assert (
+        AskedOrgans.model_validate(
+            {"templates": folder, "organ_map": "coarse", "lesions": [{"organ": "lung_left"}]}
+        ).check()
+        == ()
+    )
     arguments = ["synthesize", "no-such-run", str(tmp_path / "out"), "--templates", str(folder)]
     assert main([*arguments, "--report", "12 mm nodule in the left lower lobe"]) == 2
     assert f"{TOLD}\n" in capsys.readouterr().err

@@ -135,7 +135,7 @@ def test_one_process_describes_a_cohort(cohort, tmp_path, capsys):
 def test_describe_writes_missing_reports_and_keeps_the_others(cohort, capsys):
     run(cohort)
     said = capsys.readouterr().out
-    assert "1 report written on 2 lesions, 1 kept as found (--replace measures anew)" in said
+    assert f"{cohort / 'reports'}: 1 report written on 2 lesions, 1 kept as found (--replace measures anew)" in said
     assert "density: hypodense 1, hypodense fluid-like 1" in said
     reports = {case_id: json.loads((cohort / "reports" / f"{case_id}.json").read_text()) for case_id in "ab"}
     assert reports["b"] == {"note": "kept"}

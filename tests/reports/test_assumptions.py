@@ -5,6 +5,7 @@ import json
 import pytest
 
 from medsmith.cli import main
+from medsmith.reports.parsing.approximations import IRREGULAR, ROUND
 from medsmith.reports.parsing.filler import SIZE_WORDS
 from medsmith.reports.parsing.report import ANYWHERE, parse_report
 
@@ -42,10 +43,14 @@ def test_a_named_implied_or_refused_place_is_not_noted(text: str) -> None:
         ("two liver mets", "'mets' is read as liver cancer, the only type of tumor in this organ"),
         ("a renal tumour", "'tumour' is read as kidney cancer, the only type of tumor in this organ"),
         ("a neoplasm of the lung", "'neoplasm' is read as lung cancer, the only type of tumor in this organ"),
+        ("a lobulated liver lesion", f"'lobulated' is read as {IRREGULAR}"),
+        ("a liver lesion with lobulated margins", f"'lobulated margins' is read as {IRREGULAR}"),
+        ("an ovoid liver lesion", f"'ovoid' is read as {ROUND}"),
+        ("an oval liver lesion", f"'oval' is read as {ROUND}"),
         ("a hematoma", "no organ is named: brain is taken, the only one with a type for 'hematoma'"),
     ],
 )
-def test_a_type_narrower_than_its_noun_and_an_assumed_organ_are_noted(text: str, note: str) -> None:
+def test_a_narrower_type_an_assumed_organ_and_an_approximated_shape_are_noted(text: str, note: str) -> None:
     assert note in parse_report(text).notes
 
 

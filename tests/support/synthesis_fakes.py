@@ -115,8 +115,13 @@ class FakeMethod:
         """The provenance of a lesion that misses its density, and in every second attempt its size, for these seeds."""
         missed = str(seed) in self.facts["misses"]
         verdicts = [
-            {"attribute": "density", "passed": not missed},
-            {"attribute": "size_mm", "passed": not missed or seed % 2 == 0},
+            {"attribute": "density", "requested": "hypodense", "measured": "isodense", "passed": not missed},
+            {
+                "attribute": "size_mm",
+                "requested": [9.0, 9.0, 9.0],
+                "measured": [5.0, 5.0, 5.0],
+                "passed": not missed or seed % 2 == 0,
+            },
         ]
         lesion = {"visible": True, "attempts": 3, "passed": not missed, "requested": {}, "verdicts": verdicts}
         return {"lesions": [lesion], "template": "scan"}

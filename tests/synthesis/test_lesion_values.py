@@ -133,7 +133,13 @@ WITHIN = "within the parenchymal organ"
         ("shape", "cystic", "round-like", "round-like (sphericity 0.98)", ROUND),
         ("density", "hyperdense", "hypodense", "hypodense (-99 HU against its surroundings)", "hyperdense"),
         ("density", "ring enhancement", "hypodense", "hypodense (rim +4 HU against the core)", "ring enhancement"),
-        ("density_variation", "homogeneous", "homogeneous", "homogeneous (spread 0.0 HU)", "homogeneous"),
+        (
+            "density_variation",
+            "homogeneous",
+            "homogeneous",
+            "homogeneous (spread 0.0 HU, noise subtracted)",
+            "homogeneous",
+        ),
         (
             "surface",
             "clear boundary with the renal parenchyma",

@@ -3,6 +3,7 @@
 import json
 import re
 import tracemalloc
+from html import unescape
 
 import nibabel as nib
 import numpy as np
@@ -16,9 +17,11 @@ from medsmith.evaluation.pages.sheets import size_within
 from medsmith.geometry import Geometry
 from medsmith.measurement.adherence import MEASURED_BY
 from medsmith.synthesis import lesions_line, lesions_page, write_lesions_page
-from medsmith.synthesis.missed import write_missed
+from medsmith.synthesis.missed import MissedValue, Misses, write_missed
 from narrowing import present
 
+VALUE = MissedValue(attribute="size", requested="9 mm", measured="5 mm", met_by="8 to 10 mm")
+CLOSEST = "(the closest, c: size: 9 mm asked, 5 mm measured)"
 NAMES = {"background": 0, "liver": 1, "lesion": 2}
 
 
@@ -85,17 +88,44 @@ def test_every_attribute_is_listed_with_pictures_and_names_are_escaped(tmp_path,
 def test_a_call_that_ends_with_fewer_cases_leaves_the_page_of_those_it_made(tmp_path):
     scans = cohort(tmp_path / "scans", ["scan"], lesion=False, affine=np.eye(4))
     made = cohort(tmp_path / "out", ["a"], lesion=True, affine=np.eye(4), provenance=record())
-    write_missed(made.root, {"b": {"density": 4}, "c": {"density": 1, "size_mm": 4}})
+    write_missed(
+        made.root,
+        {"b": Misses(attempts={"density": 4}), "c": Misses(attempts={"density": 1, "size_mm": 4}, closest=(VALUE,))},
+    )
     with pytest.raises(SynthesisError), _page_of_what_is_made(made.root, scans.root):
         raise SynthesisError(made.root / "synthesis.json", "another plan")
     assert not (made.root / "lesions.html").exists()
     with pytest.raises(SynthesisError), _page_of_what_is_made(made.root, scans.root):
         raise SynthesisError(made.root, "fewer cases")
-    line = "1 case made, 2 not made: lesions missed density in 5 attempts, size in 4 attempts."
+    line = f"1 case made, 2 not made: lesions missed density in 5 attempts, size in 4 attempts {CLOSEST}."
     html = (made.root / "lesions.html").read_text()
     assert line in html
+    assert "<td>c</td><td>size</td><td>9 mm</td><td>5 mm</td><td>8 to 10 mm</td>" in html
     assert "At the 2 not made: 8 whose lesions missed the request, all refused." in html
     assert lesions_line(made.root).endswith(f": 1. {line}")
+
+
+def test_what_the_rules_drew_is_listed_and_counts_for_nothing(tmp_path):
+    scans = cohort(tmp_path / "scans", ["scan"], lesion=False, affine=np.eye(4))
+    given = record(drawn=["density", "surface"], passed=True)
+    made = cohort(tmp_path / "out", ["a"], lesion=True, affine=np.eye(4), provenance=given)
+    html = present(write_lesions_page(made.root, scans.root)).read_text()
+    assert "<td>density</td><td>hypodense (drawn by the rules)</td><td>&lt;isodense&gt;</td><td></td><td></td>" in html
+    assert "<td>1 (100%)</td>" in html  # the size
+    assert "0 (0%)" not in html
+    line = "1 of 1 lesion as asked in every measured attribute; visible, or asked to be isodense: 1; "
+    assert lesions_line(made.root) == f"{line}drawn by the rules and not counted: 1 value, 0 met."
+
+
+def test_words_that_a_report_does_not_hold_stand_beside_what_is_as_asked(tmp_path):
+    scans = cohort(tmp_path / "scans", ["scan"], lesion=False, affine=np.eye(4))
+    remarks = ["'cavitating' is read as dark areas", "set aside: 'thick wall'"]
+    given = record() | {"request": {"remarks": remarks}}
+    made = cohort(tmp_path / "out", ["a", "b"], lesion=True, affine=np.eye(4), provenance=given)
+    html = present(write_lesions_page(made.root, scans.root)).read_text()
+    line = "Of the words of the request: 'cavitating' is read as dark areas; set aside: 'thick wall'."
+    assert unescape(html).count(line) == 1
+    assert lesions_line(made.root).endswith(f": 2. {line}")
 
 
 def test_every_lesion_of_a_case_has_its_picture(tmp_path):

@@ -12,7 +12,7 @@ from medsmith.synthesis import Shard, join_shards, lesions_line, regenerate, syn
 from medsmith.synthesis.checks.lesions import lesions_as_requested
 from medsmith.synthesis.checks.result import Limits
 from medsmith.synthesis.checks.training import TrainingFacts
-from medsmith.synthesis.missed import MissedCases, missed_line, read_missed
+from medsmith.synthesis.missed import MissedCases, MissedValue, Misses, missed_line, read_missed, write_missed
 from medsmith.synthesis.tar_shards.packing import pack
 from narrowing import present
 from synthesis_fakes import FakeMethod, FakeRequest, case_seed, contents, fingerprint, in_process, options, write_run
@@ -24,6 +24,11 @@ NEVER = [case_seed(1, attempt) for attempt in range(CAP)]
 """Seeds of case 1: none of its attempts is as requested."""
 AT_FIRST = [case_seed(2, 0)]
 SIZES = sum(int(seed) % 2 for seed in NEVER)
+DENSITY = MissedValue(
+    attribute="density", requested="hypodense", measured="isodense", met_by="hypodense or hypodense fluid-like"
+)
+SIZE = MissedValue(attribute="size", requested="9 x 9 x 9 mm", measured="5 x 5 x 5 mm", met_by="off by at most 15%")
+CLOSEST = "density: hypodense asked, isodense measured"
 
 
 def run_that_misses(folder, misses=(*NEVER, *AT_FIRST)):
@@ -41,6 +46,9 @@ def test_a_lesion_that_misses_an_attribute_is_refused_by_its_name():
     result = checked(good, {"visible": True, "verdicts": verdicts}, {"visible": False})
     assert (result.outcome, result.value, result.about) == ("failed", 1.0, ("density", "size_mm"))
     assert (checked(good).outcome, checked(good).about) == ("passed", ())
+    drawn = {"visible": True, "verdicts": verdicts, "drawn": ["density", "shape"]}
+    assert (checked(drawn).value, checked(drawn).about) == (1.0, ("size_mm",))
+    assert checked(drawn | {"drawn": ["density", "size_mm"]}).outcome == "passed"
 
 
 def test_a_case_that_always_misses_is_not_made_and_the_others_are(tmp_path):
@@ -48,10 +56,8 @@ def test_a_case_that_always_misses_is_not_made_and_the_others_are(tmp_path):
     with pytest.raises(SynthesisError) as caught:
         synthesize(run, out, count=4, options=in_process())
     sizes = f", size in {SIZES} attempt{'' if SIZES == 1 else 's'}" if SIZES else ""
-    line = f"3 cases made, 1 not made: lesions missed density in 4 attempts{sizes}"
-    assert caught.value.line.startswith(
-        f"{out}: {line}; ask for less or for something else (what a lesion type leaves "
-    )
+    line = f"3 cases made, 1 not made: lesions missed density in 4 attempts{sizes} (the closest, fake_00001: {CLOSEST})"
+    assert caught.value.line.startswith(f"{out}: {line}; ask for less or for something else")
     assert caught.value.line.endswith("or keep such lesions: --keep-missed")
     assert caught.value.exit_code == 2
     made = Cohort.open(out)
@@ -95,7 +101,7 @@ def test_the_folder_does_not_depend_on_the_workers(tmp_path):
         with pytest.raises(SynthesisError, match="4 cases made, 1 not made"):
             synthesize(run, tmp_path / name, count=5, workers=2, options=chosen)
     assert contents(tmp_path / "alone") == contents(tmp_path / "two")
-    assert read_missed(tmp_path / "two")["fake_00001"]["density"] == CAP
+    assert read_missed(tmp_path / "two")["fake_00001"].attempts["density"] == CAP
 
 
 def test_where_no_case_is_made_all_are_tried_and_the_folder_is_free_again(tmp_path):
@@ -133,7 +139,7 @@ def test_tar_shards_hold_the_cases_that_are_made_and_name_the_others(tmp_path):
         assert caught.value.subject == str(tars)
     first, second = (json.loads((tars / f"fake-00000{number}.json").read_text()) for number in range(2))
     assert (first["cases"], list(first["missed"]), second["missed"]) == (["fake_00000"], ["fake_00001"], {})
-    assert first["missed"]["fake_00001"]["density"] == CAP
+    assert first["missed"]["fake_00001"]["attempts"]["density"] == CAP
     assert (tars / ".cases-1-of-1" / "rejected" / "fake_00001-0-lesions_as_requested.png").exists()
     with pytest.raises(SynthesisError) as plain:
         synthesize(run, tmp_path / "plain", count=4, options=in_process())
@@ -184,7 +190,7 @@ def test_a_manifest_must_account_for_every_case_of_its_shard(tmp_path):
 def test_the_file_is_written_when_the_number_of_cases_has_doubled_and_at_the_end(tmp_path):
     missed, written = MissedCases(tmp_path), []
     for number in range(9):
-        missed.add(f"fake_{number:05d}", {"density": 1})
+        missed.add(f"fake_{number:05d}", Misses(attempts={"density": 1}))
         written.append(len(read_missed(tmp_path)))
     assert written == [1, 2, 2, 4, 4, 4, 4, 8, 8]
     missed.save()
@@ -193,11 +199,31 @@ def test_the_file_is_written_when_the_number_of_cases_has_doubled_and_at_the_end
 
 
 def test_numbers_are_said_right():
-    once = {"a": {"density": 1}}
+    once = {"a": Misses(attempts={"density": 1})}
     assert missed_line(1, once) == "1 case made, 1 not made: lesions missed density in 1 attempt"
-    twice = {"a": {"density": 1, "ct_value_hu": 2}, "b": {"density": 4}}
+    twice = {"a": Misses(attempts={"density": 1, "ct_value_hu": 2}), "b": Misses(attempts={"density": 4})}
     expected = "2 cases made, 2 not made: lesions missed density in 5 attempts, mean CT value in 2 attempts"
     assert missed_line(2, twice) == expected
+
+
+def test_the_line_says_what_the_closest_attempt_of_all_cases_measured():
+    both = Misses().after({"density": 1, "size_mm": 1}, (DENSITY, SIZE))
+    nearer = both.after({"size_mm": 1}, (SIZE,)).after({"density": 1}, (DENSITY,)).after({}, ())
+    assert nearer == Misses(attempts={"density": 2, "size_mm": 2}, closest=(SIZE,))
+    assert missed_line(1, {"a": both}).endswith(
+        f" (the closest, a: {CLOSEST}, size: 9 x 9 x 9 mm asked, 5 x 5 x 5 mm measured)"
+    )
+    assert missed_line(1, {"a": both, "b": nearer}).endswith(
+        " (the closest, b: size: 9 x 9 x 9 mm asked, 5 x 5 x 5 mm measured)"
+    )
+
+
+def test_the_file_keeps_the_values_and_an_earlier_file_without_them_is_read(tmp_path):
+    found = {"a": Misses().after({"density": 1}, (DENSITY,))}
+    write_missed(tmp_path, found)
+    assert read_missed(tmp_path) == found
+    (tmp_path / "missed.json").write_text('{"format": 1, "cases": {"a": {"density": 4, "size_mm": 1}}}')
+    assert read_missed(tmp_path) == {"a": Misses(attempts={"density": 4, "size_mm": 1})}
 
 
 def test_a_damaged_file_of_missed_cases_is_named(tmp_path):

@@ -135,4 +135,5 @@ def _lesions(report: str, *, lenient: bool) -> dict[str, Any]:
         found = f"{len(parsed.report.lesions)} lesions in one text"
         raise RequestError("report", found, f"at most {MAX_LESIONS} in a scan", "divide them: one report per case")
     lesions = [lesion.model_dump(mode="json", exclude_defaults=True) for lesion in parsed.report.lesions]
-    return {"lesions": lesions, "without": parsed.excluded}
+    remarks = {"remarks": parsed.remarks} if parsed.remarks else {}
+    return {"lesions": lesions, "without": parsed.excluded, **remarks}

@@ -44,7 +44,8 @@ class AskedOrgans(BaseModel):
         """Refuses what can be refused before a scan is read.
 
         Returns:
-            What is placed in another organ than the one asked for, one line each.
+            That organs are told by density for want of labels, and what is placed in another organ than the one asked
+            for, one line each.
 
         Raises:
             RequestError: TotalSegmentator is asked for and not installed, or no map of the source has an organ that is
@@ -60,11 +61,12 @@ class AskedOrgans(BaseModel):
                 limit = "a label map, or template, totalsegmentator, coarse"
                 raise FileError(self.organ_map, "does not exist", limit, "name the label map of the organs")
         elif self.organ_map != "totalsegmentator":
-            return tuple(dict.fromkeys(self._placed_elsewhere(self.templates)))
+            known, source = _known(self.templates if self.organ_map == "template" else None)
+            coarse = (_by_density(self.templates),) if (self.organ_map, source) == ("template", SOURCE) else ()
+            return tuple(dict.fromkeys((*coarse, *self._placed_elsewhere(known, source))))
         return ()
 
-    def _placed_elsewhere(self, templates: CaseRef) -> Iterator[str]:
-        known, source = _known(templates if self.organ_map == "template" else None)
+    def _placed_elsewhere(self, known: tuple[str, ...], source: str) -> Iterator[str]:
         kinds = (LesionReport(lesion_type=self.lesion_type),) if self.lesion_type else ()
         listed = read_reports(self.reports) if self.reports else ()
         for report in (*self.lesions, *kinds, *(lesion for each in listed for lesion in each.lesions)):
@@ -78,6 +80,11 @@ class AskedOrgans(BaseModel):
                 cure = f"{to_ask_for(organ, names)}, or give a map that has it: --organ-map"
                 raise RequestError("report", found, limit, cure)
             yield placed_in(organ, instead)
+
+
+def _by_density(templates: CaseRef) -> str:
+    cure = "--organ-map totalsegmentator or FILE knows organs"
+    return f"{templates.cohort}: no labels of organs: lesions are placed by a {SOURCE} ({cure})"
 
 
 def _known(templates: CaseRef | None) -> tuple[tuple[str, ...], str]:

@@ -29,16 +29,27 @@ class LesionAssessment:
         measured: the measured report.
         visible: whether the lesion is visible, or was requested to be isodense.
         verdicts: requested against measured.
+        drawn: attributes that the rules of the lesion type drew; nobody asked for them.
     """
 
     measured: LesionReport
     visible: bool
     verdicts: tuple[AttributeVerdict, ...]
+    drawn: tuple[str, ...] = ()
 
     @property
     def misses(self) -> int:
-        """Number of attributes that do not pass; 100 more if the lesion is not visible."""
-        return sum(not verdict.passed for verdict in self.verdicts) + (0 if self.visible else 100)
+        """Number of attributes that were asked for and do not pass; 100 more if the lesion is not visible."""
+        return len(self._missed) - self.drawn_misses + (0 if self.visible else 100)
+
+    @property
+    def drawn_misses(self) -> int:
+        """Number of attributes that were drawn and do not pass: they tell draws apart that meet the request alike."""
+        return sum(verdict.attribute in self.drawn for verdict in self._missed)
+
+    @property
+    def _missed(self) -> list[AttributeVerdict]:
+        return [verdict for verdict in self.verdicts if not verdict.passed]
 
 
 def assess_lesion(

@@ -48,7 +48,7 @@ class CohortSummary:
     @property
     def lines(self) -> tuple[str, ...]:
         """The summary as text lines."""
-        first = f"{counted(self.written, 'report')} written on {counted(self.lesions, 'lesion')}"
+        first = f"{self.folder}: {counted(self.written, 'report')} written on {counted(self.lesions, 'lesion')}"
         first += f", {self.kept} kept as found (--replace measures anew)" if self.kept else ""
         rows = [f"{name}: {_counted(counts)}" for name, counts in self.words.items() if counts]
         others = {"without lesion": self.empty, "without labels, left out": self.unlabeled}

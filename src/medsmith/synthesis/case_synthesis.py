@@ -27,6 +27,7 @@ from medsmith.synthesis.checks.finished import check_case
 from medsmith.synthesis.checks.result import CheckResult, gave_up_on_misses
 from medsmith.synthesis.checks.training import TrainingFacts
 from medsmith.synthesis.devices import check_present, kind_of
+from medsmith.synthesis.missed import Misses, missed_values
 from medsmith.synthesis.references import find_references, with_paths, without_paths
 from medsmith.synthesis.tasks import (
     NOTICE,
@@ -55,12 +56,12 @@ class CaseResult:
     Attributes:
         case: the case with its provenance; None if the checks refused every attempt.
         refused: check -> number of attempts it refused.
-        missed: requested attribute of lesions -> number of attempts that missed it.
+        missed: what the attempts missed of what was requested of lesions.
     """
 
     case: Case | None
     refused: Mapping[str, int]
-    missed: Mapping[str, int] = field(default_factory=dict)
+    missed: Misses = field(default_factory=Misses)
 
 
 @cache
@@ -200,7 +201,7 @@ def _checked(
     training = TrainingFacts.of(method.output_fingerprint(request), method.memory)
     checks = method.checks_of(request)
     refused: Counter[str] = Counter()
-    missed: Counter[str] = Counter()
+    missed = Misses()
     for attempt in range(limits.attempts):
         before_attempt(attempt)
         seed = derive_seed(recipe.seed, task.id, attempt)
@@ -213,11 +214,12 @@ def _checked(
             record |= {"tile": min(pieces)} if pieces else {}
             return CaseResult(replace(case, id=task.id, provenance=record), dict(refused))
         refused.update(failed)
-        missed.update(name for result in results for name in result.about)
+        about = dict.fromkeys((name for result in results for name in result.about), 1)
+        missed = missed.after(about, missed_values(case) if about else ())
         after_refusal(attempt, case, failed)
         if gave_up_on_misses(refused, limits):
             break
-    return CaseResult(None, dict(refused), dict(missed))
+    return CaseResult(None, dict(refused), missed)
 
 
 def _synthesize_once(method: "Method", request: BaseModel, seed: int, task: CaseTask) -> Case:

@@ -24,7 +24,7 @@ from medsmith.errors import CohortError, FileError, SynthesisError, counted
 from medsmith.formats.atomic import remove_temporary_files, visible_names, write_bytes
 from medsmith.formats.json_file import read_json
 from medsmith.runs.log_file import LOG
-from medsmith.synthesis.missed import MISSED, Missed, missed_line, not_made, read_missed
+from medsmith.synthesis.missed import MISSED, Missed, Misses, missed_line, not_made, read_missed
 from medsmith.synthesis.plan import PLAN, read_plan
 from medsmith.synthesis.rejected import REJECTED, SHEET, remove_pictures
 from medsmith.synthesis.tasks import CaseIds, CohortSpec
@@ -157,7 +157,7 @@ def finish_copy(cohort: Cohort, ids: CaseIds) -> None:
 def _closed(cohort: Cohort, ids: CaseIds) -> tuple[int, Missed]:
     """Number of the cases that are not there, and those of them whose lesions missed what was requested."""
     out, recorded = cohort.root, read_missed(cohort.root)
-    unmade, missed = 0, dict[str, Mapping[str, int]]()
+    unmade, missed = 0, dict[str, Misses]()
     for id in ids:
         if not (out / PROVENANCE / f"{id}.json").exists():
             unmade += 1

@@ -4,7 +4,7 @@ import resource
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +19,7 @@ from medsmith.progress import Advance, SecondsLeft, unlimited
 from medsmith.synthesis import folder
 from medsmith.synthesis.calls import Conditions, check_numbers, checked_shard, default_workers
 from medsmith.synthesis.coordinator import synthesize
-from medsmith.synthesis.missed import not_made, read_missed
+from medsmith.synthesis.missed import Misses, not_made, read_missed
 from medsmith.synthesis.options import SynthesisOptions
 from medsmith.synthesis.plan import Plan, check_plan, read_plan
 from medsmith.synthesis.references import check_output
@@ -188,7 +188,7 @@ def _try_one(run: Path | str, location: object, count: int, asked: dict[str, Any
         SynthesisError: no case could be made; it names the place of the call, and no temporary file.
         InterruptionError: a signal came.
     """
-    clock, missed = _Clock(), dict[str, Mapping[str, int]]()
+    clock, missed = _Clock(), dict[str, Misses]()
     parts = max(count, 2)  # each of one case; of a folder with one part nothing would stay that says what was missed
     for number in range(1, min(count, _MOST_TRIED) + 1):
         with tempfile.TemporaryDirectory(prefix="medsmith-dry-run-") as place:

@@ -80,7 +80,7 @@ _SAID: Final[Mapping[str, Callable[[Json], str]]] = MappingProxyType(
         "contrast": lambda numbers: f"{numbers['contrast_hu']:+.0f} HU against its surroundings",
         "mean": lambda numbers: f"mean {numbers['mean_hu']:.0f} HU",
         "ring": lambda numbers: f"rim {numbers['rim_minus_core_hu']:+.0f} HU against the core",
-        "spread": lambda numbers: f"spread {numbers['heterogeneity_hu']:.1f} HU",
+        "spread": lambda numbers: f"spread {numbers['heterogeneity_hu']:.1f} HU, noise subtracted",
         "edge": lambda numbers: f"edge {numbers['margin_width_mm']:.1f} mm wide",
         "outside": lambda numbers: f"{numbers['share_outside']:.0%} of its surface outside",
         "spicules": lambda numbers: f"{numbers['spicule_share']:.1%} of its volume in spicules",

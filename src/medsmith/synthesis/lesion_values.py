@@ -1,7 +1,7 @@
 """The requested and measured values of an inserted lesion in words, from its record in the provenance."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from types import MappingProxyType
 from typing import Any, Final, final
@@ -11,6 +11,7 @@ from medsmith.reports.wording import density_words, place_words
 from medsmith.synthesis.lesion_numbers import met_by, number_behind
 
 NOT_ASKED: Final = "not asked"
+DRAWN: Final = "drawn by the rules"
 _NOT_FOUND: Final = "none"
 _RING: Final = "ring enhancement"
 _WORDS: Final = ("shape", "density", "density_variation", "surface", "features", "cavity")
@@ -25,10 +26,11 @@ class LesionValue:
 
     Attributes:
         attribute: its name for people.
-        requested: the requested value; "not asked" if there is none.
+        requested: the requested value, marked "drawn by the rules" if the request left it open; "not asked" if there is
+            none.
         measured: the measured value, of a word with the number that decides it.
-        met_by: every measured value that satisfies the request; empty if it was not asked.
-        passed: whether the measured value is one of them; None if it was not asked.
+        met_by: every measured value that satisfies the request; empty if nobody asked for it.
+        passed: whether the measured value is one of them; None if nobody asked for it.
     """
 
     attribute: str
@@ -45,6 +47,16 @@ def lesion_values(lesion: Json) -> tuple[LesionValue, ...]:
         lesion: its record in the provenance.
     """
     return (*_asked(lesion), *_not_asked(lesion))
+
+
+def asked_verdicts(lesion: Json) -> tuple[Json, ...]:
+    """The verdicts on what was asked for; those on what the rules of the lesion type drew count for nothing.
+
+    Args:
+        lesion: its record in the provenance.
+    """
+    drawn = lesion.get("drawn", ())
+    return tuple(verdict for verdict in lesion.get("verdicts", ()) if verdict["attribute"] not in drawn)
 
 
 def attribute_in_words(name: str) -> str:
@@ -72,13 +84,15 @@ def _asked(lesion: Json) -> Iterator[LesionValue]:
             measured = measured or _NOT_FOUND
         said = partial(_said, name, lesion)
         organ = (lesion.get("measured") or {}).get("organ") or lesion["requested"].get("organ")
-        yield LesionValue(
+        value = LesionValue(
             attribute_in_words(name),
             _text(said(requested)),
             _with_number(_text(said(measured)), name, word, lesion),
             met_by(name, requested, organ, said),
             verdict["passed"],
         )
+        drawn = name in lesion.get("drawn", ())
+        yield replace(value, requested=f"{value.requested} ({DRAWN})", met_by="", passed=None) if drawn else value
 
 
 def _not_asked(lesion: Json) -> Iterator[LesionValue]:

@@ -1,7 +1,7 @@
 """A page of inserted lesions: requested and measured attributes, with pictures before and after."""
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,14 @@ from medsmith.evaluation.pages.viewer_link import link_to_coming_view
 from medsmith.formats.json_file import read_json
 from medsmith.geometry import Geometry
 from medsmith.measurement.adherence import MEASURED_BY, TOLERANCES
-from medsmith.synthesis.lesion_values import NOT_ASKED, attribute_in_words, lesion_values, said_density
+from medsmith.synthesis.lesion_values import (
+    DRAWN,
+    NOT_ASKED,
+    asked_verdicts,
+    attribute_in_words,
+    lesion_values,
+    said_density,
+)
 from medsmith.synthesis.missed import missed_line, read_missed
 
 PAGE = "lesions.html"
@@ -32,7 +39,7 @@ _SAME = "nothing: words that mean the same"
 _ROWS = (
     "A request is met if what was measured is listed under 'met by'. Words that no image tells apart, such as cystic "
     "and round-like, count as one; the table of attributes says how each is measured, and where its words part.",
-    "What a request left open was drawn by the rules of the lesion type, and counts as requested.",
+    f"What a request left open was {DRAWN} of the lesion type, and does not count.",
     f"Rows with '{NOT_ASKED}' were measured and not requested; they do not count.",
 )
 Json = Mapping[str, Any]
@@ -61,10 +68,12 @@ def write_lesions_page(out: Path, templates: Path) -> Path | None:
             _attempts(out, records.values()),
             *_not_made(out),
             *_unpictured(len(lesions)),
+            *_remarks(records.values()),
         ],
         sections=[
             Section("Attributes", tables=[_totals([lesion for _, lesion in lesions])]),
             Section("Before, after, outlined", pictures=pictures),
+            *_closest(out),
             Section("All lesions", _ROWS, tables=[_details(lesions)]),
         ],
         facts={"weights": str(next(iter(records.values()))["weights_hash"])[:16]},
@@ -79,9 +88,9 @@ def lesions_line(out: Path) -> str:
 
     Empty if its cases have no record of lesions.
     """
-    records = (read_json(path) for path in sorted((out / PROVENANCE).glob("*.json")))
+    records = [read_json(path) for path in sorted((out / PROVENANCE).glob("*.json"))]
     lesions = [lesion for record in records for lesion in record.get("lesions", ())]
-    return " ".join([_summary(lesions), *_not_made(out)]) if lesions else ""
+    return " ".join([_summary(lesions), *_remarks(records), *_not_made(out)]) if lesions else ""
 
 
 def _not_made(out: Path) -> list[str]:
@@ -90,12 +99,35 @@ def _not_made(out: Path) -> list[str]:
     return [f"{missed_line(made, missed)}."] if missed else []
 
 
+def _closest(out: Path) -> Iterator[Section]:
+    """What was measured at the cases that are not made."""
+    rows = [
+        (id, value.attribute, value.requested, value.measured, value.met_by)
+        for id, misses in read_missed(out).items()
+        for value in misses.closest
+    ]
+    if rows:
+        head = ("case", "attribute", "requested", "measured", "met by")
+        yield Section("Not made: what the closest attempt missed", tables=[Table(head, rows)])
+
+
 def _summary(lesions: Sequence[Json]) -> str:
     passed, visible = (sum(bool(lesion[key]) for lesion in lesions) for key in ("passed", "visible"))
     return (
         f"{passed} of {counted(len(lesions), 'lesion')} as asked in every measured attribute; "
-        f"visible, or asked to be isodense: {visible}."
+        f"visible, or asked to be isodense: {visible}{_drawn(lesions)}."
     )
+
+
+def _drawn(lesions: Sequence[Json]) -> str:
+    """How much of what nobody asked for is as it was drawn; empty if nothing was drawn."""
+    drawn = [
+        bool(verdict["passed"])
+        for lesion in lesions
+        for verdict in lesion.get("verdicts", ())
+        if verdict["attribute"] in lesion.get("drawn", ())
+    ]
+    return f"; {DRAWN} and not counted: {counted(len(drawn), 'value')}, {sum(drawn)} met" if drawn else ""
 
 
 def _attempts(out: Path, records: Collection[Json]) -> str:
@@ -116,6 +148,12 @@ def _attempts(out: Path, records: Collection[Json]) -> str:
     return f"{said} At the {unmade} not made: {given_up} whose lesions missed the request, all refused."
 
 
+def _remarks(records: Iterable[Json]) -> list[str]:
+    """How the words of the request were read where a report does not hold them as said, in one line or none."""
+    remarks = dict.fromkeys(said for record in records for said in record.get("request", {}).get("remarks", ()))
+    return [f"Of the words of the request: {'; '.join(remarks)}."] if remarks else []
+
+
 def _unpictured(count: int) -> list[str]:
     return [f"Pictures: the first {MAX_PICTURES} of {count} lesions."] if count > MAX_PICTURES else []
 
@@ -124,7 +162,7 @@ def _totals(lesions: Sequence[Json]) -> Table:
     requested: Counter[str] = Counter()
     passed: Counter[str] = Counter()
     for lesion in lesions:
-        for verdict in lesion.get("verdicts", ()):
+        for verdict in asked_verdicts(lesion):
             requested[verdict["attribute"]] += 1
             passed[verdict["attribute"]] += verdict["passed"]
     rows = [

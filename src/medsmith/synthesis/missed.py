@@ -1,20 +1,92 @@
 """Cases that are not made since their lesions miss what was requested: a file beside the cohort, and a line."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Literal, final
+from typing import Any, Literal, final
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
+from medsmith.cases.case import Case
 from medsmith.errors import FileError, SynthesisError, counted
 from medsmith.formats.atomic import write_json
-from medsmith.synthesis.lesion_values import attribute_in_words
+from medsmith.synthesis.lesion_values import attribute_in_words, lesion_values
 from medsmith.synthesis.plan import parsed
 
 MISSED = "missed.json"
-Missed = Mapping[str, Mapping[str, int]]
-"""Case id -> requested attribute of its lesions -> number of attempts that missed it."""
+
+
+@final
+class MissedValue(BaseModel):
+    """A requested attribute of a lesion that was measured otherwise, in words.
+
+    Attributes:
+        attribute: its name for people.
+        requested: the requested value.
+        measured: the measured value, of a word with the number that decides it.
+        met_by: every measured value that would have satisfied the request.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    attribute: str
+    requested: str
+    measured: str
+    met_by: str
+
+
+@final
+class Misses(BaseModel):
+    """What the attempts at one case missed.
+
+    Attributes:
+        attempts: requested attribute of its lesions -> number of attempts that missed it.
+        closest: what was missed by the first of the attempts that missed least; empty in files of earlier versions,
+            which hold ``attempts`` alone.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    attempts: Mapping[str, int] = {}
+    closest: tuple[MissedValue, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_earlier_version(cls, value: Any) -> Any:
+        counts = isinstance(value, dict) and all(isinstance(count, int) for count in value.values())
+        return {"attempts": value} if counts and value else value
+
+    def after(self, attributes: Mapping[str, int], values: tuple[MissedValue, ...]) -> "Misses":
+        """These and those of one more attempt.
+
+        Args:
+            attributes: requested attribute -> 1, of those that it missed.
+            values: what was measured of them; empty if it missed none.
+        """
+        attempts = Counter(self.attempts) + Counter(attributes)
+        closer = bool(values) and (not self.closest or len(values) < len(self.closest))
+        return Misses(attempts=dict(sorted(attempts.items())), closest=values if closer else self.closest)
+
+
+Missed = Mapping[str, Misses]
+"""Case id -> what its attempts missed."""
+
+
+def missed_values(case: Case) -> tuple[MissedValue, ...]:
+    """What was requested of the lesions of a case and measured otherwise."""
+    return tuple(_values(case))
+
+
+def _values(case: Case) -> Iterator[MissedValue]:
+    for lesion in (case.provenance or {}).get("lesions", ()):
+        for value in lesion_values(lesion):
+            if value.passed is False:
+                yield MissedValue(
+                    attribute=value.attribute,
+                    requested=value.requested,
+                    measured=value.measured,
+                    met_by=value.met_by,
+                )
 
 
 @final
@@ -28,7 +100,7 @@ class _MissedCases(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format: Literal[1] = 1
+    format: Literal[1, 2] = 2
     cases: Missed = {}
 
 
@@ -49,20 +121,30 @@ def read_missed(out: Path) -> Missed:
 
 def write_missed(out: Path, missed: Missed) -> None:
     """Write the cases, in the order of their ids, so that the file does not depend on the workers."""
-    cases = {id: dict(sorted(missed[id].items())) for id in sorted(missed)}
-    write_json(out / MISSED, _MissedCases(cases=cases).model_dump(mode="json"))
+    write_json(out / MISSED, _MissedCases(cases=dict(sorted(missed.items()))).model_dump(mode="json"))
 
 
 def missed_line(made: int, missed: Missed) -> str:
-    """How many cases are made and not made, and by which attributes, in one line.
+    """How many cases are made and not made, by which attributes, and what came closest, in one line.
 
     Args:
         made: number of cases that are made.
         missed: those that are not; at least one.
     """
-    attempts = sum((Counter(attributes) for attributes in missed.values()), Counter[str]())
+    attempts = sum((Counter(misses.attempts) for misses in missed.values()), Counter[str]())
     said = (f"{attribute_in_words(name)} in {counted(times, 'attempt')}" for name, times in attempts.most_common())
-    return f"{counted(made, 'case')} made, {len(missed)} not made: lesions missed {', '.join(said)}"
+    line = f"{counted(made, 'case')} made, {len(missed)} not made: lesions missed {', '.join(said)}"
+    return f"{line}{_closest(missed)}"
+
+
+def _closest(missed: Missed) -> str:
+    """Of the attempts that came closest to the request, the first by id, with what was measured."""
+    known = {id: misses.closest for id, misses in missed.items() if misses.closest}
+    if not known:
+        return ""
+    id = min(known, key=lambda name: (len(known[name]), name))
+    values = ", ".join(f"{value.attribute}: {value.requested} asked, {value.measured} measured" for value in known[id])
+    return f" (the closest, {id}: {values})"
 
 
 def not_made(subject: object, made: int, missed: Missed) -> SynthesisError:
@@ -73,10 +155,7 @@ def not_made(subject: object, made: int, missed: Missed) -> SynthesisError:
         made: number of cases that are made.
         missed: those that are not; at least one.
     """
-    cure = (
-        "ask for less or for something else (what a lesion type leaves open is drawn by its rules and counts as well: "
-        "'lesion' has none), or keep such lesions: --keep-missed"
-    )
+    cure = "ask for less or for something else, or keep such lesions: --keep-missed"
     return SynthesisError(subject, missed_line(made, missed), cure=cure)
 
 
@@ -102,9 +181,9 @@ class MissedCases:
         """All of them."""
         return self._cases
 
-    def add(self, id: str, attributes: Mapping[str, int]) -> None:
+    def add(self, id: str, misses: Misses) -> None:
         """Add a case."""
-        self._cases[id] = dict(attributes)
+        self._cases[id] = misses
         if len(self._cases) >= 2 * self._saved:
             self.save()
 

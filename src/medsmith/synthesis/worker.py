@@ -187,7 +187,7 @@ def _run_task(channel: _Channel, writer: "CaseWriter", task: Any, device: str) -
 
     result = synthesize_case(asked, device, report_attempt, report_refusal)
     if result.case is None:
-        return {"type": "refused", "refused": dict(result.refused), "missed": dict(result.missed)}
+        return {"type": "refused", "refused": dict(result.refused), "missed": result.missed.model_dump(mode="json")}
     writer.write(result.case)
     return {"type": "made"}
 

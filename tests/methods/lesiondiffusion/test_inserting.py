@@ -221,6 +221,14 @@ def test_a_miss_is_drawn_again_and_the_record_says_asked_got_and_passed():
     assert (record["attempts"], record["passed"]) == (1, True), record["verdicts"]
 
 
+def test_what_nobody_asked_for_is_tried_and_does_not_refuse():
+    asked = report((16.0, 16.0, 16.0), density="hypodense", ct_value_hu=140.0)
+    box = Box((20, 20, 20), (36, 36, 36))
+    record = insert_lesion(scan(), asked, box, generator(Fill(140.0)), seed=1, attempts=2, drawn=("density",))
+    assert (record["attempts"], record["passed"], record["drawn"]) == (2, True, ["density"])
+    assert [verdict["attribute"] for verdict in record["verdicts"] if not verdict["passed"]] == ["density"]
+
+
 def test_a_denied_feature_that_is_measured_does_not_pass():
     """Half of the lesion is 120 HU denser than the other: areas of increased density."""
     denied = ("presence of increased density areas",)

@@ -5,7 +5,7 @@ the cube's region.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, final
 
 import numpy as np
@@ -88,6 +88,7 @@ def insert_lesion(
     seed: int,
     attempts: int,
     denied: tuple[str, ...] = (),
+    drawn: tuple[str, ...] = (),
 ) -> Mapping[str, Any]:
     """Synthesize a lesion until its measures match the request, and write the best attempt into the scan.
 
@@ -99,6 +100,8 @@ def insert_lesion(
         seed: of all attempts.
         attempts: most attempts.
         denied: options that the lesion must not have, as measured.
+        drawn: attributes of the report that nobody asked for: the rules of its type drew them. Of draws that meet the
+            request alike, the one that meets more of them is taken.
 
     Returns:
         The record of the lesion for the provenance. If no attempt gave a mask, it is not visible and has no "measured".
@@ -106,9 +109,10 @@ def insert_lesion(
     best: Attempt | None = None
     for number in range(attempts):
         attempt = _attempt(scan, report, box, generator, derive_seed(seed, "draw", number), denied)
-        if attempt is not None and (best is None or attempt.assessment.misses < best.assessment.misses):
-            best = attempt
-        if best is not None and not best.assessment.misses:
+        if attempt is not None:
+            attempt = replace(attempt, assessment=replace(attempt.assessment, drawn=drawn))
+            best = attempt if best is None else min(best, attempt, key=_misses)
+        if best is not None and not any(_misses(best)):
             break
     record: dict[str, Any] = {
         "requested": report.model_dump(mode="json", exclude_defaults=True),
@@ -116,6 +120,7 @@ def insert_lesion(
         "attempts": number + 1,
         "visible": False,
         "passed": False,
+        **({"drawn": list(drawn)} if drawn else {}),
     }
     if best is None:
         return record
@@ -129,6 +134,11 @@ def insert_lesion(
         "verdicts": [verdict.as_json() for verdict in best.assessment.verdicts],
         "voxels": int(best.mask.sum()),
     }
+
+
+def _misses(attempt: Attempt) -> tuple[int, int]:
+    """Misses of what was asked for, and of what was drawn by the rules."""
+    return attempt.assessment.misses, attempt.assessment.drawn_misses
 
 
 def _attempt(

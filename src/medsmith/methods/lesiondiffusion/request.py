@@ -21,6 +21,8 @@ class LesionDiffusionRequest(BaseModel):
         reports: several reports, one for each case: a .jsonl file, a .json file with a list, or a folder of .json files
             (``reports.collection``). Case i gets report i, beginning again after the last.
         without: for each lesion, options that are excluded.
+        remarks: what the words of a text became where ``lesions`` do not hold them as said: approximations, and words
+            set aside. For the record; they change nothing in a case.
         lesion_type: type of the sampled report; None samples a type that the method was trained
             on, as far as the labels of the training cohort tell, and whose organ the template has.
         organ_map: source of the organs: the labels of the "template", a run of "totalsegmentator", a "coarse" map by
@@ -43,6 +45,7 @@ class LesionDiffusionRequest(BaseModel):
     lesions: tuple[LesionReport, ...] = Field(default=(), max_length=MAX_LESIONS)
     reports: InputPath | None = None
     without: tuple[tuple[str, ...], ...] = ()
+    remarks: tuple[str, ...] = ()
     lesion_type: str | None = None
     organ_map: OrganSource = "template"
     organ_numbers: Literal["v1", "v2"] = "v2"

@@ -25,6 +25,7 @@ from medsmith.methods.lesiondiffusion.request import LesionDiffusionRequest
 from medsmith.methods.lesiondiffusion.template_bank import fit_to_crop
 from medsmith.reports.lesion_label import types_labeled, with_label
 from medsmith.reports.organs import is_lesion
+from medsmith.reports.rules import stated_attributes
 from medsmith.reports.sampling import complete_report, sample_report
 from medsmith.reports.schema import LesionReport
 
@@ -122,6 +123,7 @@ def insert_lesions(
                 derive_seed(seed, "lesion", number),
                 request.attempts,
                 request.denied(number),
+                _drawn(request, number, report),
             ),
         }
         for number, (report, box) in enumerate(zip(*lesions, strict=True))
@@ -144,6 +146,12 @@ def _placed(request: LesionDiffusionRequest, number: int, report: LesionReport) 
     asked = request.lesions[number].organ if number < len(request.lesions) else None
     elsewhere = asked is not None and report.organ is not None and asked != report.organ
     return {"note": placed_in(str(asked), str(report.organ))} if elsewhere else {}
+
+
+def _drawn(request: LesionDiffusionRequest, number: int, report: LesionReport) -> tuple[str, ...]:
+    """The attributes of a lesion that the request leaves open: sampled by the rules of its type, or a default size."""
+    asked = request.lesions[number] if number < len(request.lesions) else LesionReport()
+    return tuple(sorted(stated_attributes(report).keys() - stated_attributes(asked).keys() - {"organ"}))
 
 
 def _rng(seed: int, purpose: str) -> np.random.Generator:

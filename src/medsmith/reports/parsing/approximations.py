@@ -8,6 +8,8 @@ _DARK: Final = "presence of decreased density areas"
 _CLOSE: Final = "close relationship with adjacent organs"
 
 NO_CAVITY: Final = f"{_DARK}: no cavity filled with air is made"
+ROUND: Final = "round-like: only a size with three edges tells that it is longer than wide"
+IRREGULAR: Final = "irregular: lobes are not told apart from other outlines"
 CYST: Final = "a cyst, without what sets it apart from one"
 
 _RING: Final = "ring enhancement"
@@ -39,6 +41,8 @@ CYSTS: Final = (
     *("pseudocyst", "cystadenoma", "serous cystadenoma", "mucinous cystadenoma", "mucinous cystic neoplasm", "mcn"),
 )
 FLUIDS: Final = ("fluid collection", "collection of fluid", "biloma", "seroma", "urinoma", "lymphocele")
+OVAL: Final = ("oval", "ovoid", "ovoidal", "oval shaped", "egg shaped")
+LOBULATED: Final = ("lobulated", "lobular", "lobulation", "lobulations", "lobulated margin", "lobulated contour")
 CAVITARY: Final = ("cavitary", "cavitating", "cavitation", "cavitated")
 
 
@@ -53,6 +57,8 @@ def approximations() -> Iterator[tuple[str, tuple[tuple[str, str], ...]]]:
     for phrase in ("hemorrhagic cyst", "proteinaceous cyst"):
         yield phrase, (("kind", "cyst"), ("density", "hyperdense"), ("read as", "a hyperdense cyst"))
     yield from ((phrase, (("noun", "lesion"), ("density", "hypodense fluid-like"))) for phrase in FLUIDS)
+    yield from ((phrase, (("shape", "round-like"), ("read as", ROUND))) for phrase in OVAL)
+    yield from ((phrase, (("shape", "irregular"), ("read as", IRREGULAR))) for phrase in LOBULATED)
     yield "intramuscular", (("implied", "soft_tissue"), ("part", "intramuscular"))
     yield from ((phrase, (("features", _DARK), ("read as", NO_CAVITY))) for phrase in CAVITARY)
     yield "cavity", (("noun", "lesion"), ("features", _DARK), ("read as", NO_CAVITY))

@@ -191,7 +191,7 @@ _MORE_PHRASES: Final[Mapping[Meaning, tuple[str, ...]]] = MappingProxyType(
         ),
         Meaning("density_variation", "heterogeneous"): ("complex", "heterogenous", "heterogeneously"),
         Meaning("density_variation", "homogeneous"): ("homogenous", "homogeneously"),
-        Meaning("shape", "round-like"): ("ovoid", "roundish"),
+        Meaning("shape", "round-like"): ("roundish",),
         Meaning("shape", "wall thickening"): ("thickened", "thickening"),
         Meaning("shape", "luminal narrowing"): ("stricture", "narrowed lumen", "stenosing"),
         Meaning("surface", _WELL_DEFINED): (

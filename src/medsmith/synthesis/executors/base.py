@@ -6,6 +6,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, Protocol, final, runtime_checkable
 
+from medsmith.synthesis.missed import Misses
 from medsmith.synthesis.tasks import CaseTask, ResolvedRequest, SynthesisRequest
 
 
@@ -42,7 +43,7 @@ class Outcome:
         status: "made"; "refused" if the checks refused every attempt; "lost" if every worker that tried it failed;
             "rejected" if they refused one attempt, and others follow.
         refused: check -> number of attempts it refused, for a refused case or attempt.
-        missed: requested attribute of lesions -> number of attempts that missed it, for a refused case.
+        missed: what the attempts missed of what was requested of lesions, for a refused case.
         reason: one line on why the case was lost.
         log: standard error of the worker that lost the case.
     """
@@ -50,7 +51,7 @@ class Outcome:
     task: CaseTask
     status: Literal["made", "refused", "lost", "rejected"]
     refused: Mapping[str, int] = field(default_factory=dict)
-    missed: Mapping[str, int] = field(default_factory=dict)
+    missed: Misses = field(default_factory=Misses)
     reason: str = ""
     log: str = ""
 

@@ -13,6 +13,7 @@ from medsmith.errors import SynthesisError, error_from_json
 from medsmith.synthesis.executors.base import Outcome, Timeouts
 from medsmith.synthesis.executors.worker_process import Events, WorkerProcess
 from medsmith.synthesis.messages import Message
+from medsmith.synthesis.missed import Misses
 from medsmith.synthesis.tasks import CaseTask, ResolvedRequest, SynthesisRequest
 
 # A case that kills this many workers is retried once more, alone, after all others: most often the workers together
@@ -154,7 +155,8 @@ class ProcessExecutor:
             self._slowest = max(self._slowest or 0.0, seconds)
 
     def _handle_result(self, task: CaseTask, message: Message) -> Outcome:
-        return Outcome(task, message["type"], refused=message.get("refused", {}), missed=message.get("missed", {}))
+        missed = Misses.model_validate(message.get("missed", {}))
+        return Outcome(task, message["type"], refused=message.get("refused", {}), missed=missed)
 
     def _handle_exit(self, worker: WorkerProcess) -> list[Outcome | None]:
         """Handle a worker's exit: its cases are queued again."""

@@ -27,6 +27,7 @@ from medsmith.errors import RequestError, SynthesisError, error_from_json
 from medsmith.synthesis.devices import kind_of
 from medsmith.synthesis.executors.base import Outcome, StartExecutor, Timeouts
 from medsmith.synthesis.executors.ray_tasks import RunFiles, make_cases, resolve
+from medsmith.synthesis.missed import Misses
 from medsmith.synthesis.tasks import CaseTask, ResolvedRequest, SynthesisRequest
 
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
@@ -186,7 +187,8 @@ class RayExecutor:
             return
         known = {task.id: task for task in tasks}
         for made in answer["outcomes"]:
-            yield Outcome(known[made["id"]], made["status"], refused=made["refused"], missed=made.get("missed", {}))
+            missed = Misses.model_validate(made.get("missed", {}))
+            yield Outcome(known[made["id"]], made["status"], refused=made["refused"], missed=missed)
         if "error" in answer:
             raise error_from_json(answer["error"])
 

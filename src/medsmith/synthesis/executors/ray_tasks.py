@@ -155,5 +155,5 @@ def _made(task: Any, writer: Any, device: str) -> list[Mapping[str, Any]]:
     if result.case is not None:
         writer.write(result.case)
     status = "refused" if result.case is None else "made"
-    counts = json.loads(json.dumps({"refused": dict(result.refused), "missed": dict(result.missed)}))
+    counts = json.loads(json.dumps({"refused": dict(result.refused), "missed": result.missed.model_dump(mode="json")}))
     return [*found, {"id": task.id, "status": status, **counts}]

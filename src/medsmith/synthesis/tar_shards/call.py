@@ -11,7 +11,7 @@ from medsmith.errors import counted
 from medsmith.formats.storage import Storage
 from medsmith.runs.log_file import LOG, LogFile
 from medsmith.synthesis import folder
-from medsmith.synthesis.missed import MissedCases, not_made
+from medsmith.synthesis.missed import MissedCases, Misses, not_made
 from medsmith.synthesis.tar_shards.layout import Manifest, ShardIndex
 from medsmith.synthesis.tar_shards.packing import pack, valid_manifest
 from medsmith.synthesis.tasks import CaseTask
@@ -89,7 +89,7 @@ class ShardsOfCall:
         Raises:
             SynthesisError: some of their cases are not made since their lesions missed what was requested.
         """
-        refused, missed = Counter[str](), dict[str, Mapping[str, int]]()
+        refused, missed = Counter[str](), dict[str, Misses]()
         shards, count, attempts = 0, 0, 0
         for _, manifest in self.manifests():  # one at a time: each names its cases
             if manifest is not None:

@@ -60,7 +60,7 @@ def pack(storage: Storage, index: ShardIndex, number: int, cases: Path, missed: 
     manifest = Manifest(
         recipe=index.recipe_hash,
         cases=tuple(ids),
-        missed={id: dict(sorted(missed[id].items())) for id in sorted(missed)},
+        missed=dict(sorted(missed.items())),
         bytes=target.count,
         sha256=target.sha256,
         attempts=attempts,

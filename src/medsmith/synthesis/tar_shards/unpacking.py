@@ -18,7 +18,7 @@ from medsmith.formats.storage import Storage
 from medsmith.formats.tar import TarMembers
 from medsmith.progress import NullProgress, Progress
 from medsmith.synthesis import folder
-from medsmith.synthesis.missed import write_missed
+from medsmith.synthesis.missed import Misses, write_missed
 from medsmith.synthesis.plan import Plan, relative_paths, relative_run, resolve_paths, resolve_run, write_plan
 from medsmith.synthesis.tar_shards.layout import Manifest, ShardIndex, matching_manifest, read_index
 from medsmith.synthesis.tasks import CaseIds
@@ -60,7 +60,7 @@ def unpack(location: Path | str, out: Path | str, *, progress: Progress | None =
         cohort = open_cohort(out, index.spec)
         folder.clean(out)
         write_plan(out, _plan_at(index, storage, out))
-        shown, missed = progress or NullProgress(), dict[str, Mapping[str, int]]()
+        shown, missed = progress or NullProgress(), dict[str, Misses]()
         with shown.task("unpack", index.plan.count) as advance:
             for number in index.numbers:
                 manifest = matching_manifest(storage, index, number)
