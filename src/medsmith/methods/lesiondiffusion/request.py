@@ -1,8 +1,9 @@
 """The request of LesionDiffusion."""
 
-from typing import Literal, final
+from collections.abc import Callable
+from typing import Any, Literal, final
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_serializer, model_validator
 
 from medsmith.cases.case_ref import CaseRef, InputPath
 from medsmith.insertion.organ_sources import OrganSource
@@ -22,7 +23,7 @@ class LesionDiffusionRequest(BaseModel):
             (``reports.collection``). Case i gets report i, beginning again after the last.
         without: for each lesion, options that are excluded.
         remarks: what the words of a text became where ``lesions`` do not hold them as said: approximations, and words
-            set aside. For the record; they change nothing in a case.
+            set aside. For the record, not written where there are none; they change nothing in a case.
         lesion_type: type of the sampled report; None samples a type that the method was trained
             on, as far as the labels of the training cohort tell, and whose organ the template has.
         organ_map: source of the organs: the labels of the "template", a run of "totalsegmentator", a "coarse" map by
@@ -56,6 +57,11 @@ class LesionDiffusionRequest(BaseModel):
     label_as: str | None = Field(default=None, min_length=1, max_length=64)
     attempts: int = Field(default=3, ge=1, le=50)
     keep_missed: bool = False
+
+    @model_serializer(mode="wrap")
+    def _without_no_remarks(self, write: Callable[["LesionDiffusionRequest"], dict[str, Any]]) -> dict[str, Any]:
+        written = write(self)
+        return written if self.remarks else {key: value for key, value in written.items() if key != "remarks"}
 
     @model_validator(mode="after")
     def _fits_together(self) -> "LesionDiffusionRequest":

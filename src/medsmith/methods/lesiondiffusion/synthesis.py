@@ -149,8 +149,13 @@ def _placed(request: LesionDiffusionRequest, number: int, report: LesionReport) 
 
 
 def _drawn(request: LesionDiffusionRequest, number: int, report: LesionReport) -> tuple[str, ...]:
-    """The attributes of a lesion that the request leaves open: sampled by the rules of its type, or a default size."""
-    asked = request.lesions[number] if number < len(request.lesions) else LesionReport()
+    """The attributes of a lesion that a request for it leaves open: drawn by the rules of its type, or a default size.
+
+    A report that is sampled as a whole is the request.
+    """
+    if number >= len(request.lesions):
+        return ()
+    asked = request.lesions[number]
     return tuple(sorted(stated_attributes(report).keys() - stated_attributes(asked).keys() - {"organ"}))
 
 
