@@ -126,12 +126,13 @@ def test_a_cohort_given_to_prepare_is_told_what_to_pass(tmp_path):
         medsmith.describe(empty)
 
 
+@pytest.mark.usefixtures("unchecked_types")
 def test_a_notebook_shows_the_line_of_the_cell_and_the_message(tmp_path):
     try:
         Cohort.open(tmp_path / "nowhere")
     except FileError as error:
         shown = error._render_traceback_()
-    number = inspect.getsourcelines(test_a_notebook_shows_the_line_of_the_cell_and_the_message)[1] + 2
+    number = inspect.getsourcelines(test_a_notebook_shows_the_line_of_the_cell_and_the_message)[1] + 3
     message = f"FileError: {tmp_path / 'nowhere'}: does not exist; give the folder of a cohort"
     assert shown == [f'line {number}: Cohort.open(tmp_path / "nowhere")', message]
     fault = MethodError("method mine", "raised KeyError")

@@ -175,6 +175,7 @@ def test_a_row_that_ends_in_between_keeps_no_other_waiting(pair):
     assert len(found[1]) == 3
 
 
+@pytest.mark.usefixtures("unchecked_types")
 def test_threads_that_begin_at_once_share_one_wrapper_and_one_batch(monkeypatch):
     method: Any = Pair()
     task: Any = SimpleNamespace(recipe=SimpleNamespace(batch=4, row=lambda index: index), index=0)

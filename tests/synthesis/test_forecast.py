@@ -31,6 +31,7 @@ def test_one_case_is_timed_and_weighed_and_nothing_is_written(run, tmp_path):
     assert found.memory > 2**20
 
 
+@pytest.mark.usefixtures("unchecked_types")
 def test_workers_without_a_batch_are_not_counted(run, tmp_path):
     found = forecast(run, tmp_path / "out", count=5, workers=4, options=in_process(batch=3))
     assert (found.missing, found.workers) == (5, 2)
