@@ -1,13 +1,16 @@
 """NRRD files, read back by SimpleITK, and the options of an export."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from export_cohorts import OBLIQUE, cohort_of, exported_case
-from medsmith.errors import FileError, RequestError
+from medsmith.cases.cohort import Cohort
+from medsmith.errors import FileError, GeometryError, RequestError
 from medsmith.exporting import ExportOptions, export
+from medsmith.geometry import Geometry
 
 LPS = np.diag([-1.0, -1.0, 1.0])
 OPTIONS = ExportOptions(format="nrrd", date="20260102")
@@ -66,6 +69,22 @@ def test_a_missing_package_is_named_with_the_line_that_installs_it(tmp_path, mon
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
     with pytest.raises(RequestError, match=r"SimpleITK is not installed; nrrd needs it; install it: pip install"):
         export(cohort_of(tmp_path / "in", exported_case()), tmp_path / "out", OPTIONS)
+
+
+def test_a_refused_export_does_not_take_the_folder(tmp_path):
+    pytest.importorskip("highdicom")
+    pytest.importorskip("SimpleITK")
+    case, names = exported_case(channels=("MR",), stored=np.uint8), {"background": 0}
+    pixels = np.clip(case.image[..., :1], 0, 255)
+    slide = replace(case, image=pixels, labels=None, label_names=names, geometry=Geometry.plain(pixels.shape[1:]))
+    cohort = Cohort.create(tmp_path / "in", channel_names=("MR",), label_names=names, file_ending=".png")
+    cohort.write(slide)
+    cohort.finish()
+    with pytest.raises(GeometryError, match="voxel sizes in mm are unknown"):
+        export(cohort, tmp_path / "out", ExportOptions(date="20260102"))
+    assert not (tmp_path / "out").exists()
+    export(cohort, tmp_path / "out", OPTIONS)
+    assert (tmp_path / "out" / "one").is_dir()
 
 
 def test_a_full_disk_gives_one_line_and_no_file(tmp_path, monkeypatch):

@@ -52,6 +52,11 @@ def test_where_no_organ_is_labeled_a_remark_says_what_lesions_are_placed_by(unla
     assert AskedOrgans.model_validate({"templates": str(unlabeled), "organ_map": "coarse"}).check() == ()
 
 
+def test_nothing_is_said_of_organs_in_images_that_are_no_ct(tmp_path):
+    folder = unread_scans(tmp_path / "scans", {"background": 0, "lesion": 1}, "ultrasound")
+    assert AskedOrgans.model_validate({"templates": folder}).check() == ()
+
+
 def test_organs_of_the_labels_and_of_densities_pass(tmp_path):
     folder = unread_scans(tmp_path / "organs", {"background": 0, "liver": 1, "liver_tumor": 2})
 

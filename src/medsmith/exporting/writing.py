@@ -13,7 +13,7 @@ from typing import Any, Literal, final, get_args
 from medsmith.cases.case import Case
 from medsmith.cases.cohort import Cohort
 from medsmith.cases.cohort_like import CohortLike, as_cohort
-from medsmith.errors import CohortError, RequestError, counted, similar
+from medsmith.errors import CohortError, MedsmithError, RequestError, counted, similar
 from medsmith.formats.atomic import deferred_sync, is_free, unwritable, write_json
 from medsmith.formats.folders import check_outside
 from medsmith.formats.json_file import read_json
@@ -137,12 +137,17 @@ def export(
     ids, left_out = _ids(chosen, options.format)
     with hold_output(out):
         date = _started(out, chosen, options, source)
-        write = _writer(options, date, Path(source) if source else None, ids, out, progress)
-        with progress.task("export", len(ids), sum((out / id).is_dir() for id in ids)) as advance:
-            for id in ids:
-                if not (out / id).is_dir():
-                    _write_case(chosen.stored(id), out, write)
-                    advance(1, "")
+        try:
+            write = _writer(options, date, Path(source) if source else None, ids, out, progress)
+            with progress.task("export", len(ids), sum((out / id).is_dir() for id in ids)) as advance:
+                for id in ids:
+                    if not (out / id).is_dir():
+                        _write_case(chosen.stored(id), out, write)
+                        advance(1, "")
+        except MedsmithError:
+            if not any((out / id).is_dir() for id in ids):
+                (out / RECORD).unlink(missing_ok=True)  # a call that wrote nothing does not take the folder
+            raise
         if options.format == "nrrd" and chosen.ids_with_labels:
             from medsmith.exporting.nrrd import write_label_list
 

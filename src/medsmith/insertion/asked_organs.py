@@ -8,6 +8,7 @@ from typing import final
 from pydantic import BaseModel, ConfigDict
 
 from medsmith.cases.case_ref import CaseRef, InputPath, open_cohort
+from medsmith.cases.hounsfield import is_ct
 from medsmith.errors import FileError, RequestError
 from medsmith.insertion.coarse_map import NAMES, SOURCE
 from medsmith.insertion.organ_map import AIR, absent
@@ -62,7 +63,7 @@ class AskedOrgans(BaseModel):
                 raise FileError(self.organ_map, "does not exist", limit, "name the label map of the organs")
         elif self.organ_map != "totalsegmentator":
             known, source = _known(self.templates if self.organ_map == "template" else None)
-            coarse = (_by_density(self.templates),) if (self.organ_map, source) == ("template", SOURCE) else ()
+            coarse = _by_density(self.templates) if (self.organ_map, source) == ("template", SOURCE) else ()
             return tuple(dict.fromkeys((*coarse, *self._placed_elsewhere(known, source))))
         return ()
 
@@ -82,9 +83,12 @@ class AskedOrgans(BaseModel):
             yield placed_in(organ, instead)
 
 
-def _by_density(templates: CaseRef) -> str:
+def _by_density(templates: CaseRef) -> tuple[str, ...]:
+    """That the scans have no labels of organs; nothing of images that are no CT, into which lesions are pasted."""
+    if not any(map(is_ct, open_cohort(templates).channel_names)):
+        return ()
     cure = "--organ-map totalsegmentator or FILE knows organs"
-    return f"{templates.cohort}: no labels of organs: lesions are placed by a {SOURCE} ({cure})"
+    return (f"{templates.cohort}: no labels of organs: lesions are placed by a {SOURCE} ({cure})",)
 
 
 def _known(templates: CaseRef | None) -> tuple[tuple[str, ...], str]:

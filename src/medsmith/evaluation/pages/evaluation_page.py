@@ -105,6 +105,11 @@ def _mask_sentence(label: str, comparison: LabelComparison) -> str:
 def _verdict(compared: Comparison) -> str:
     if compared.excess.low > 0:
         return f"The cohorts differ by more than chance: {compared.excess} above the floor."
+    if compared.excess.high < 0:
+        return (
+            f"Synthetic cases lie nearer to the real ones than other real cases do, as copies would ({compared.excess} "
+            "above the floor): see how near they come to the training cases."
+        )
     return f"At this sample size the measure does not distinguish the cohorts: {compared.excess} above the floor."
 
 
