@@ -13,8 +13,11 @@ from medsmith.cli.preparing import (
     ChosenSeries,
     ClassMap,
     GrayOfColor,
+    HuOffset,
     KeptKinds,
     LabelValues,
+    LeastFraction,
+    LeftOutKinds,
     NanFill,
     Percentiles,
     SourceFolder,
@@ -68,18 +71,9 @@ def prepare(  # noqa: PLR0913
     ] = None,
     label: LabelValues = None,
     class_map: ClassMap = None,
-    leave_out: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="<empty|unpaired|unreadable>",
-            help="Skip empty cases (all background), unpaired files (image or label missing) or unreadable DICOM "
-            "files. Repeatable.",
-        ),
-    ] = None,
+    leave_out: LeftOutKinds = None,
     keep: KeptKinds = None,
-    hu_offset: Annotated[
-        float, typer.Option(help="HU added to CT values; -1024 restores a lost rescale intercept.")
-    ] = 0.0,
+    hu_offset: HuOffset = 0.0,
     percentiles: Percentiles = None,
     pictures: Annotated[
         bool,
@@ -94,9 +88,7 @@ def prepare(  # noqa: PLR0913
     dataset_id: DatasetId = None,
     gray_of_color: GrayOfColor = False,
     series: ChosenSeries = None,
-    fraction: Annotated[
-        float, typer.Option(help="Least fraction at which a voxel of a fractional DICOM segment is labeled.")
-    ] = 0.5,
+    fraction: LeastFraction = 0.5,
 ) -> None:
     """Convert a folder of images, label maps or both to a cohort.
 

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,7 +14,6 @@ from medsmith.started_processes import is_first_process, started_processes, toge
 
 if TYPE_CHECKING:
     from medsmith.cases.cohort import Cohort
-    from medsmith.training import Budget
 
 MaxMinutes = Annotated[
     float | None,
@@ -68,52 +67,24 @@ def train(  # noqa: PLR0913
 
     budget = Budget(steps=max_steps, elapsed_minutes=max_minutes, stage=stage, started=started)
     preset, settings = _planned(plan, method, preset, set_ or [])
+    asked = {"preset": preset, "settings": settings, "seed": seed, "budget": budget, "devices": devices}
     call = _forecast if dry_run else _train
-    call(method, Cohort.open(cohort), run, preset, settings, seed, budget, devices)
+    call(method, Cohort.open(cohort), run, asked)
 
 
-def _train(
-    method: str,
-    cases: "Cohort",
-    run: Path,
-    preset: str,
-    settings: list[str],
-    seed: int,
-    budget: "Budget",
-    devices: int | None,
-) -> None:
+def _train(method: str, cases: "Cohort", run: Path, asked: dict[str, Any]) -> None:
     with terminal().loading():
         from medsmith.training.run import train_stages
 
     try:
-        outcome = train_stages(
-            method,
-            cases,
-            run,
-            preset=preset,
-            settings=settings,
-            seed=seed,
-            budget=budget,
-            devices=devices,
-            progress=terminal().progress,
-            report=terminal().note,
-        )
+        outcome = train_stages(method, cases, run, **asked, progress=terminal().progress, report=terminal().note)
     except KeyboardInterrupt:
         raise _interrupted(run) from None
     if is_first_process():
         terminal().result(outcome.as_json(), outcome.lines)
 
 
-def _forecast(
-    method: str,
-    cases: "Cohort",
-    run: Path,
-    preset: str,
-    settings: list[str],
-    seed: int,
-    budget: "Budget",
-    devices: int | None,
-) -> None:
+def _forecast(method: str, cases: "Cohort", run: Path, asked: dict[str, Any]) -> None:
     """The dry run, which the first process makes while the others wait."""
     with terminal().loading():
         from medsmith.training.dry_run import forecast
@@ -123,7 +94,7 @@ def _forecast(
         if group and not group.is_first:
             group.told()
             return
-        found = forecast(method, cases, run, preset, settings, seed, budget, devices, terminal().progress)
+        found = forecast(method, cases, run, **asked, progress=terminal().progress)
         terminal().result(found.as_json(), found.lines)
         if group:
             group.tell({})

@@ -45,6 +45,18 @@ VolumeIndex = Annotated[
     typer.Option(min=0, help="Index, from 0, of the volume to read from four-dimensional files and DICOM series."),
 ]
 NanFill = Annotated[float | None, typer.Option(help="Value that replaces NaN and infinite voxels; refused if omitted.")]
+LeftOutKinds = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="<empty|unpaired|unreadable>",
+        help="Skip empty cases (all background), unpaired files (image or label missing) or unreadable DICOM "
+        "files. Repeatable.",
+    ),
+]
+HuOffset = Annotated[float, typer.Option(help="HU added to CT values; -1024 restores a lost rescale intercept.")]
+LeastFraction = Annotated[
+    float, typer.Option(help="Least fraction at which a voxel of a fractional DICOM segment is labeled.")
+]
 KeptKinds = Annotated[
     list[str] | None,
     typer.Option(metavar="<empty|unpaired>", help="Keep empty or unpaired cases instead of refusing them. Repeatable."),

@@ -2,11 +2,11 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Literal, final, overload
 
-from pydantic import BaseModel, ConfigDict, Field, model_serializer
+from pydantic import BaseModel, ConfigDict, Field
 
 from medsmith.synthesis.checks.result import Limits
 
@@ -80,12 +80,7 @@ class Recipe(BaseModel):
     solver: str
     steps: int = Field(ge=1)
     limits: Limits
-    batch: int = Field(default=1, ge=1, le=MOST_BATCH)
-
-    @model_serializer(mode="wrap")
-    def _without_default(self, write: Callable[["Recipe"], dict[str, Any]]) -> dict[str, Any]:
-        written = write(self)
-        return written if self.batch > 1 else {key: value for key, value in written.items() if key != "batch"}
+    batch: int = Field(default=1, ge=1, le=MOST_BATCH, exclude_if=lambda batch: batch == 1)
 
     def row(self, index: int) -> int:
         """The row of a case in its batch.

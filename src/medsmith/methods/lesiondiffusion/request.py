@@ -1,9 +1,8 @@
 """The request of LesionDiffusion."""
 
-from collections.abc import Callable
-from typing import Any, Literal, final
+from typing import Literal, final
 
-from pydantic import BaseModel, ConfigDict, Field, model_serializer, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from medsmith.cases.case_ref import CaseRef, InputPath
 from medsmith.insertion.organ_sources import OrganSource
@@ -46,7 +45,7 @@ class LesionDiffusionRequest(BaseModel):
     lesions: tuple[LesionReport, ...] = Field(default=(), max_length=MAX_LESIONS)
     reports: InputPath | None = None
     without: tuple[tuple[str, ...], ...] = ()
-    remarks: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = Field(default=(), exclude_if=lambda remarks: not remarks)
     lesion_type: str | None = None
     organ_map: OrganSource = "template"
     organ_numbers: Literal["v1", "v2"] = "v2"
@@ -57,11 +56,6 @@ class LesionDiffusionRequest(BaseModel):
     label_as: str | None = Field(default=None, min_length=1, max_length=64)
     attempts: int = Field(default=3, ge=1, le=50)
     keep_missed: bool = False
-
-    @model_serializer(mode="wrap")
-    def _without_no_remarks(self, write: Callable[["LesionDiffusionRequest"], dict[str, Any]]) -> dict[str, Any]:
-        written = write(self)
-        return written if self.remarks else {key: value for key, value in written.items() if key != "remarks"}
 
     @model_validator(mode="after")
     def _fits_together(self) -> "LesionDiffusionRequest":
