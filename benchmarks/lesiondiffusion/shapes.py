@@ -23,7 +23,7 @@ from medsmith.evaluation.fidelity.statistic import value_between
 from medsmith.formats.atomic import write_json
 from medsmith.insertion.annotated_lesion import largest_lesion
 from medsmith.insertion.organ_map import organ_map_from_case
-from medsmith.insertion.shape import stretch_to_box, threshold_by_volume
+from medsmith.insertion.shape import HALF, fitted_share
 from medsmith.machine import facts
 from medsmith.measurement.shape import measure_shape
 from medsmith.measurement.spiculation import spicule_share
@@ -58,8 +58,7 @@ def masks_of(method: Any, case: Case, seed: int) -> dict[str, Any]:
     allowed = np.ones([part.stop - part.start for part in frame.region], dtype=bool)
 
     def features(field: np.ndarray, levels: tuple[float, ...]) -> dict[str, float]:
-        mask = threshold_by_volume(stretch_to_box(field, frame, lesion.box), frame, lesion.box, allowed, levels)
-        return shape_of(mask, lesion)
+        return shape_of(fitted_share(field, frame, lesion.box, allowed, levels) >= HALF, lesion)
 
     def said(report: LesionReport) -> dict[str, float]:
         return features(shaper(organ_map, frame, lesion.box, report, seed), config.levels)

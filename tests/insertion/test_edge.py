@@ -9,7 +9,7 @@ from medsmith.geometry import Geometry
 from medsmith.insertion.box import Box
 from medsmith.insertion.edge import SOFT_EDGE_MM, distance_to_border, edge_width_mm, with_edge
 from medsmith.insertion.frame import Frame
-from medsmith.insertion.shape import share_by_volume
+from medsmith.insertion.shape import covered_share
 
 SHAPE = (24, 20, 22)
 
@@ -50,7 +50,7 @@ def test_the_shares_of_a_ball_add_up_to_its_volume_and_the_mask_is_half_of_each_
     frame = Frame.about(box, scan(spacing, shape), 32)
     field = (radius - np.linalg.norm(places_of(frame), axis=0)).astype(np.float32)
     allowed = np.ones([part.stop - part.start for part in frame.region], bool)
-    share = share_by_volume(field, frame, box, allowed, (0.0,))
+    share = covered_share(field, frame, allowed)
     assert share.sum() * edges.prod() == pytest.approx(4 / 3 * np.pi * radius**3, rel=0.01)
     depth = (
         radius
@@ -73,8 +73,7 @@ def test_a_second_part_of_a_field_and_voxels_that_are_not_allowed_have_no_share(
     second = 2.4 - np.sqrt((x - 9) ** 2 + y**2 + z**2)
     allowed = np.ones([part.stop - part.start for part in frame.region], bool)
     allowed[:, :, 18:] = False
-    box = Box((9, 13, 13), (23, 27, 27))
-    share = share_by_volume(np.maximum(first, second).astype(np.float32), frame, box, allowed, (0.0,))
+    share = covered_share(np.maximum(first, second).astype(np.float32), frame, allowed)
     assert not share[~allowed].any()
     assert not share[24:].any()
     assert (share[12, 16, 10:18] == 1).all()

@@ -1,13 +1,22 @@
 """A field on a cube is fitted to its box and thresholded to the volume of the box's ellipsoid."""
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from medsmith.geometry import Geometry
 from medsmith.insertion.box import Box, bounding_box, intersection
 from medsmith.insertion.frame import FrameConfig
-from medsmith.insertion.shape import deformed_ellipsoid, largest_component, stretch_to_box, threshold_by_volume
+from medsmith.insertion.shape import (
+    HALF,
+    covered_share,
+    deformed_ellipsoid,
+    fitted_share,
+    largest_component,
+    level_by_volume,
+    stretch_to_box,
+)
 
 LEVELS = tuple(np.round(np.linspace(-0.4, 0.8, 7), 1).tolist())
 
@@ -26,7 +35,7 @@ def test_a_field_is_stretched_to_its_box(edges, spacing, seed):
     made = stretch_to_box(deformed_ellipsoid(frame, box, np.random.default_rng(seed)), frame, box)
     region = frame.region
     allowed = np.ones([part.stop - part.start for part in region], dtype=bool)
-    mask = threshold_by_volume(made, frame, box, allowed, (0.0,))
+    mask = covered_share(made, frame, allowed) >= HALF
     for axis, (part, low_edge, high_edge) in enumerate(zip(region, box.low, box.high, strict=True)):
         (hits,) = np.nonzero(mask.any(axis=tuple(other for other in range(3) if other != axis)))
         slack = 1 + frame.spacing_mm / spacing[axis]
@@ -34,19 +43,33 @@ def test_a_field_is_stretched_to_its_box(edges, spacing, seed):
         assert abs(part.start + hits[-1] + 1 - high_edge) <= slack
 
 
-def test_of_several_levels_the_one_of_the_ellipsoids_volume_is_taken():
-    geometry = Geometry((40, 40, 40), np.eye(4))
+def cone_and_frame():
     box = Box((10, 10, 10), (30, 30, 30))
-    frame = FrameConfig().about(box, geometry)
+    frame = FrameConfig().about(box, Geometry((40, 40, 40), np.eye(4)))
     center = (frame.size - 1) / 2
     place = np.stack(np.meshgrid(*[np.arange(frame.size) - center] * 3, indexing="ij")) * frame.spacing_mm
     cone = (1 - np.linalg.norm(place, axis=0) / 12.0).astype(np.float32)
-    allowed = np.ones([part.stop - part.start for part in frame.region], dtype=bool)
+    return cone, frame, box, np.ones([part.stop - part.start for part in frame.region], dtype=bool)
+
+
+def test_of_several_levels_the_one_of_the_ellipsoids_volume_is_taken():
+    cone, frame, box, allowed = cone_and_frame()
     wanted = np.pi / 6 * 20**3
-    volumes = {level: threshold_by_volume(cone, frame, box, allowed, (level,)).sum() for level in LEVELS}
-    chosen = threshold_by_volume(cone, frame, box, allowed, LEVELS).sum()
-    assert abs(chosen - wanted) == min(abs(volume - wanted) for volume in volumes.values())
-    assert chosen != volumes[LEVELS[0]]
+    off = {
+        level: abs((covered_share(cone - np.float32(level), frame, allowed) >= HALF).sum() - wanted) for level in LEVELS
+    }
+    chosen = level_by_volume(cone, frame, box, allowed, LEVELS)
+    assert chosen == min(off, key=off.__getitem__)
+    assert chosen != LEVELS[0]
+
+
+@pytest.mark.parametrize("level", [-0.3, 0.0, 0.3])
+def test_the_size_holds_whatever_the_level(level):
+    cone, frame, box, allowed = cone_and_frame()
+    mask = fitted_share(cone, frame, box, allowed, (level,)) >= HALF
+    for axis in range(3):
+        (hits,) = np.nonzero(mask.any(axis=tuple(other for other in range(3) if other != axis)))
+        assert hits[-1] + 1 - hits[0] == 20
 
 
 def test_the_largest_component_by_faces_or_by_corners():

@@ -40,7 +40,7 @@ def with_edge(covered: Share, allowed: Mask, spacing: Spacing, width_mm: float) 
     that the share reaches 1. Where the mask ends at the border of the allowed voxels the lesion does not fade.
 
     Args:
-        covered: share of each voxel that the lesion covers (``shape.share_by_volume``).
+        covered: share of each voxel that the lesion covers (``shape.covered_share``).
         allowed: voxels where the lesion may lie.
         spacing: edges of a voxel, mm.
         width_mm: width of the edge; 0, or less than .01 mm, for a sharp one.

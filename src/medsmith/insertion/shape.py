@@ -86,45 +86,46 @@ def _extent(profile: Float32[np.ndarray, "s"]) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def threshold_by_volume(
-    field: Field,
-    frame: Frame,
-    box: Box,
-    allowed: Bool[np.ndarray, "x y z"],
-    levels: Sequence[float],
-) -> Bool[np.ndarray, "x y z"]:
-    """The lesion's voxels: those that `share_by_volume` gives at least half to."""
-    return share_by_volume(field, frame, box, allowed, levels) >= HALF
-
-
-def share_by_volume(
-    field: Field,
-    frame: Frame,
-    box: Box,
-    allowed: Bool[np.ndarray, "x y z"],
-    levels: Sequence[float],
+def fitted_share(
+    field: Field, frame: Frame, box: Box, allowed: Bool[np.ndarray, "x y z"], levels: Sequence[float]
 ) -> Float32[np.ndarray, "x y z"]:
-    """The share of each voxel that the lesion covers: the largest part above a level, within the allowed region.
-
-    The chosen level gives the volume nearest to that of the ellipsoid in the box (the released code compares with the
-    volume of the box itself). Voxels with a share of at least one half are one connected part. A lesion that covers
-    no voxel by half takes the voxels whose centers it covers.
+    """The share of each voxel that a field's lesion covers, of the box's size and with about its ellipsoid's volume.
 
     Args:
-        field: of the lesion.
+        field: of the lesion, at any scale.
         frame: the cube.
         box: bounds of the lesion in the scan.
         allowed: voxels where the lesion may lie, in the cube's region of the scan; the share is 0 elsewhere.
         levels: thresholds to try.
     """
-    resampled = frame.resample_out(field)
-    wanted = np.pi / 6 * np.prod(box.shape)
-    centers = {level: largest_component((resampled > level) & allowed) for level in levels}
-    level = min(levels, key=lambda each: abs(float(centers[each].sum()) - wanted))
-    share = np.where(allowed, frame.share_above(field, level), np.float32(0))
+    stretched = stretch_to_box(field, frame, box)
+    level = level_by_volume(stretched, frame, box, allowed, levels)
+    # A level other than 0 moves the border, so that the size would be missed by as much.
+    return covered_share(stretch_to_box(stretched - np.float32(level), frame, box), frame, allowed)
+
+
+def level_by_volume(
+    field: Field, frame: Frame, box: Box, allowed: Bool[np.ndarray, "x y z"], levels: Sequence[float]
+) -> float:
+    """The level above which the largest allowed part has the volume nearest to that of the ellipsoid in the box.
+
+    The released code compares with the volume of the box itself.
+    """
+    resampled, wanted = frame.resample_out(field), np.pi / 6 * np.prod(box.shape)
+    volumes = {level: float(largest_component((resampled > level) & allowed).sum()) for level in levels}
+    return min(levels, key=lambda each: abs(volumes[each] - wanted))
+
+
+def covered_share(field: Field, frame: Frame, allowed: Bool[np.ndarray, "x y z"]) -> Float32[np.ndarray, "x y z"]:
+    """The share of each voxel that the largest part of a field above 0 covers, within the allowed region.
+
+    Voxels with a share of at least one half are one connected part. A lesion that covers no voxel by half takes the
+    voxels whose centers it covers.
+    """
+    share = np.where(allowed, frame.share_above(field, 0.0), np.float32(0))
     mask = largest_component(share >= HALF)
     if not mask.any():
-        return centers[level].astype(np.float32)
+        return largest_component((frame.resample_out(field) > 0) & allowed).astype(np.float32)
     beside = binary_dilation(mask, generate_binary_structure(3, 3)) & (share < HALF)
     return np.where(mask | beside, share, np.float32(0))
 

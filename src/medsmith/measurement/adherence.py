@@ -46,10 +46,15 @@ TOLERANCES: Mapping[str, str] = MappingProxyType(
 MEASURED_BY: Mapping[str, str] = MappingProxyType(
     {
         "size_mm": "edges of the bounding box",
-        "ct_value_hu": "mean inside",
+        "ct_value_hu": "mean clear of the border",
         "shape": f"sphericity: round-like from {THRESHOLDS.round_sphericity:g}, irregular below",
-        "density": f"mean against the organ: hypo-, hyperdense from {THRESHOLDS.density_hu:g} HU; in lungs the mean",
-        "density_variation": f"spread without noise: heterogeneous from {THRESHOLDS.heterogeneous_hu:g} HU",
+        "density": (
+            f"mean clear of the border against the organ: hypo-, hyperdense from {THRESHOLDS.density_hu:g} HU; "
+            "in lungs the mean"
+        ),
+        "density_variation": (
+            f"spread clear of the border, without noise: heterogeneous from {THRESHOLDS.heterogeneous_hu:g} HU"
+        ),
         "surface": f"10-90 % width of the edge: ill-defined from {THRESHOLDS.ill_defined_mm:g} mm",
         "features": (
             f"spiculated: at least {THRESHOLDS.spicule_share:.1%} of the volume in processes that no ball of "

@@ -41,6 +41,8 @@ _ROWS = (
     "and round-like, count as one; the table of attributes says how each is measured, and where its words part.",
     f"What a request left open was {DRAWN} of the lesion type, and does not count.",
     f"Rows with '{NOT_ASKED}' were measured and not requested; they do not count.",
+    "Densities are those of the voxels clear of the border, in a small lesion of its deepest alone; the mean of all "
+    "voxels of a mask is nearer to its surroundings.",
 )
 Json = Mapping[str, Any]
 

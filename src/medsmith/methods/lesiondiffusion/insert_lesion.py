@@ -26,7 +26,7 @@ from medsmith.insertion.noise_matching import missing_noise
 from medsmith.insertion.organ_map import OrganMap, selected
 from medsmith.insertion.regions import allowed_region, target_of
 from medsmith.insertion.rim import with_rim
-from medsmith.insertion.shape import HALF, share_by_volume, stretch_to_box
+from medsmith.insertion.shape import HALF, fitted_share
 from medsmith.insertion.write_back import blend
 from medsmith.measurement.assessment import LesionAssessment, assess_lesion
 from medsmith.measurement.describe import LabeledScan
@@ -181,10 +181,10 @@ def _covered(
 ) -> Float32[np.ndarray, "u v w"]:
     """The share of each voxel that the lesion covers, in the region of the intensity cube."""
     frame, image_frame = generator.frames(box, scan.organ_map.geometry)
-    field = stretch_to_box(generator.sample_mask(scan.organ_map, frame, box, report, seed), frame, box)
+    field = generator.sample_mask(scan.organ_map, frame, box, report, seed)
     region = frame.region
     allowed = allowed_region(scan.organ_map, report, region) & ~np.isin(scan.labels[region], scan.lesion_values)
     covered = np.zeros([part.stop - part.start for part in image_frame.region], dtype=np.float32)
     here, there = intersection(region, image_frame.region)
-    covered[there] = share_by_volume(field, frame, box, allowed, generator.levels)[here]
+    covered[there] = fitted_share(field, frame, box, allowed, generator.levels)[here]
     return covered
