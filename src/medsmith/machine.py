@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Literal
 
 _PROCESSORS = Path("/proc/cpuinfo")
-_MEMORY = Path("/proc/meminfo")
 
 
 def facts(arguments: Sequence[str] | None = None) -> Mapping[str, str]:
@@ -86,13 +85,6 @@ def processor() -> str:
     lines = _PROCESSORS.read_text().splitlines() if _PROCESSORS.exists() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.machine()
-
-
-def available_memory() -> int | None:
-    """Bytes of memory that programs can still take without swapping; None where the system does not tell."""
-    lines = _MEMORY.read_text().splitlines() if _MEMORY.exists() else []
-    found = [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")]
-    return found[0] if found else None
 
 
 def install_line(extra: str) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from medsmith.errors import FileError
-from medsmith.machine import available_memory
+from medsmith.memory_limits import available_memory
 
 MAX_BYTES = 8 * 2**30
 """Largest file, and largest array that a header may claim, in bytes."""

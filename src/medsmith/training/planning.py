@@ -14,6 +14,7 @@ from medsmith.cases.cohort_like import CohortLike, as_cohort
 from medsmith.data.fingerprint import Fingerprint
 from medsmith.errors import RequestError, similar
 from medsmith.formats.temporary import temporary_folder
+from medsmith.memory_limits import available_memory
 from medsmith.methods import method_class
 from medsmith.methods.base import Method
 from medsmith.methods.config import apply_settings
@@ -173,10 +174,11 @@ def _largest(tries: "Tries", proposals: Sequence[tuple[str, ...]]) -> tuple[int,
 
 
 def free_gib() -> float:
-    """Free memory of this machine, or of its first GPU."""
+    """Free memory of the first GPU, or what this process may take of the machine's; all of it where that is unknown."""
     if torch.cuda.is_available():
         return float(torch.cuda.mem_get_info()[0] / 2**30)
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
+    found = available_memory()
+    return (os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if found is None else found) / 2**30
 
 
 def _proposals(kind: type[Method], preset: str, facts: Fingerprint) -> Iterator[tuple[str, ...]]:
