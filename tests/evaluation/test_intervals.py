@@ -125,6 +125,14 @@ def test_fewer_columns_are_as_the_found_ones_foretell():
     assert spread.with_columns(10)[0] > error > spread.with_columns(4000)[0] > np.sqrt(spread.rows)
 
 
+@given(st.integers(2, 6), st.integers(2, 20), st.floats(1, 20), st.integers(0, 9999))
+def test_degrees_of_freedom_are_never_below_those_of_the_smallest_part(rows, columns, inflation, seed):
+    """Those of a sum are not; with a part subtracted Satterthwaite's number can be near 0, and intervals endless."""
+    spread = crossed_spread(np.random.default_rng(seed).normal(size=(rows, columns)), inflation)
+    assert spread.freedom >= min(rows, columns) - 1
+    assert spread.quantile(0.95) <= stats.t.ppf(0.975, min(rows, columns) - 1)
+
+
 def test_one_row_or_column_leaves_the_other_factor():
     values = np.random.default_rng(7).normal(size=(1, 9))
     for table in (values, values.T):

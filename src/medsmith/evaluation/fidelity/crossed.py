@@ -72,6 +72,8 @@ def crossed_spread(values: Float64[np.ndarray, "rows columns"], inflation: float
         total, degrees = squares[largest], float(freedom[largest])
     else:
         weighted = squares * (inflation, 1, inflation)
-        degrees = float(total**2 / (weighted**2 / freedom).sum())
+        # The residual is subtracted, so that the sum may be small and its parts are not: Satterthwaite's number then
+        # falls below that of any part, which a sum of them has at least.
+        degrees = max(float(total**2 / (weighted**2 / freedom).sum()), float(freedom.min()))
     between = float(max(apart, 0.0) / values.size)
     return CrossedSpread(float(np.sqrt(total / values.size)), degrees, between, rows - 1.0, column)
