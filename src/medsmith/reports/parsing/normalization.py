@@ -72,6 +72,14 @@ _REPLACEMENTS: Final[tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]]
     (re.compile(r"\b(since|dated|in|to|with) (?:19|20)\d\d\b(?!\.?\d|\s*(?:[mc]m|x|hu)\b)", re.IGNORECASE), r"\1"),
     (re.compile(r"\bc/w\b", re.IGNORECASE), "consistent with"),
     (re.compile(r"\br/o\b", re.IGNORECASE), "rule out"),
+    (re.compile(r"\bh/o\b", re.IGNORECASE), "history of"),
+    (re.compile(r"\bs/p\b", re.IGNORECASE), "status post"),
+    (re.compile(r"\bf(?:am)?hx?\b(?= of|:)", re.IGNORECASE), "family history"),
+    (re.compile(r"\bpmhx?\b", re.IGNORECASE), "past medical history"),
+    (re.compile(r"\bhx\b", re.IGNORECASE), "history"),
+    (re.compile(r"\bf/u\b", re.IGNORECASE), "follow-up"),
+    # A title on a line of its own.
+    (re.compile(r":[ \t]*\n\s*"), ": "),
     # "?RCC" and "RCC?" are both a guess.
     (re.compile(r"(?:^|(?<=[\s(,;:]))\?+ ?(?=[A-Za-z])"), "possible "),
     (re.compile(r"(?<=[A-Za-z])\?+"), " suspected."),
