@@ -58,6 +58,20 @@ def test_refusals(text: str, said: str) -> None:
     assert refused.value.line.startswith(f"report: {said}")
 
 
+@pytest.mark.parametrize("text", ["4 cm mass", "a round 12 mm nodule", "two lesions, 8 and 12 mm"])
+def test_a_lesion_without_any_place_is_refused_unless_lenient(text: str) -> None:
+    with pytest.raises(RequestError) as refused:
+        read_report(text)
+    limit = "the lesion would be put into any soft tissue, between organs as well"
+    cure = "name its organ, such as 'in the liver' or 'in the soft tissue', or go on without one: --lenient"
+    assert refused.value.line == f"report: no organ is named; {limit}; {cure}"
+    assert "no organ is named: such a lesion is put into any soft tissue, between organs as well" in (
+        read_report(text, lenient=True).remarks
+    )
+    (lesion,) = read_report("4 cm mass in the soft tissue").report.lesions
+    assert lesion.organ == "soft_tissue"
+
+
 @pytest.mark.parametrize(
     "word",
     [

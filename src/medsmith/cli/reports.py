@@ -51,7 +51,8 @@ def _told(report: "LesionReport | ScanReport", output: OutputFormat) -> Any:
         return to_text(scan)
     if output is OutputFormat.RELEASED:
         return to_released(scan)
-    return {"lesions": [lesion.model_dump(mode="json", exclude_defaults=True) for lesion in scan.lesions]}
+    lesions = [lesion.model_dump(mode="json", exclude_defaults=True) for lesion in scan.lesions]
+    return scan.model_dump(mode="json", exclude={"lesions"}) | {"lesions": lesions}
 
 
 def _line(told: Any) -> str:
@@ -68,7 +69,7 @@ def _tell(reports: "Iterable[LesionReport | ScanReport]", output: OutputFormat) 
 def _tell_parsed(parsed: "ParsedReport", output: OutputFormat) -> None:
     for remark in parsed.remarks:
         terminal().remark(remark)
-    told = _told(parsed.report, output)
+    told = _told(parsed.whole, output)
     terminal().result({"report": told, "remarks": parsed.remarks}, [_line(told)])
 
 

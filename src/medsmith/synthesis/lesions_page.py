@@ -39,6 +39,8 @@ _SAME = "nothing: words that mean the same"
 _ROWS = (
     "A request is met if what was measured is listed under 'met by'. Words that no image tells apart, such as cystic "
     "and round-like, count as one; the table of attributes says how each is measured, and where its words part.",
+    "A lesion is visible if its contrast, rim or texture exceeds five times the noise of its largest slice (Rose's "
+    "criterion): in a large lesion a low contrast does, and a narrow window may be needed to see it.",
     f"What a request left open was {DRAWN} of the lesion type, and does not count.",
     f"Rows with '{NOT_ASKED}' were measured and not requested; they do not count.",
 )
@@ -113,9 +115,11 @@ def _closest(out: Path) -> Iterator[Section]:
 
 def _summary(lesions: Sequence[Json]) -> str:
     passed, visible = (sum(bool(lesion[key]) for lesion in lesions) for key in ("passed", "visible"))
+    hidden = sum(lesion["requested"].get("density") == "isodense" for lesion in lesions)
+    excused = f" ({hidden} asked to be isodense, which need not stand out)"
     return (
         f"{passed} of {counted(len(lesions), 'lesion')} as asked in every measured attribute; "
-        f"visible, or asked to be isodense: {visible}{_drawn(lesions)}."
+        f"visible: {visible}{excused if hidden else ''}{_drawn(lesions)}."
     )
 
 
@@ -150,7 +154,8 @@ def _attempts(out: Path, records: Collection[Json]) -> str:
 
 def _remarks(records: Iterable[Json]) -> list[str]:
     """How the words of the request were read where a report does not hold them as said, in one line or none."""
-    remarks = dict.fromkeys(said for record in records for said in record.get("request", {}).get("remarks", ()))
+    asked = (record.get("remarks") or record.get("request", {}).get("remarks", ()) for record in records)
+    remarks = dict.fromkeys(said for remarks_of_one in asked for said in remarks_of_one)
     return [f"Of the words of the request: {'; '.join(remarks)}."] if remarks else []
 
 

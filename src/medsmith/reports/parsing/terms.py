@@ -212,16 +212,16 @@ _MORE_PHRASES: Final[Mapping[Meaning, tuple[str, ...]]] = MappingProxyType(
             *("non enhancing", "nonenhancing", "not enhancing", "no enhancement", "without enhancement"),
             *("does not enhance", "do not enhance", "unenhancing"),
         ),
-        Meaning("implied", "colon"): (
-            *("sigmoid", "sigmoid colon", "ascending colon", "descending colon", "transverse colon", "cecum"),
-            *("caecum", "cecal", "hepatic flexure", "splenic flexure"),
-        ),
     }
 )
 
 _BRAIN_PARTS: Final = (
     *("frontal lobe", "parietal lobe", "temporal lobe", "occipital lobe", "basal ganglia", "thalamus", "cerebellum"),
     *("cerebellar", "frontal", "parietal", "temporal", "occipital", "cerebellar hemisphere", "putamen", "thalamic"),
+)
+_COLON_PARTS: Final = (
+    *("sigmoid", "sigmoid colon", "ascending colon", "descending colon", "transverse colon", "cecum"),
+    *("caecum", "cecal", "hepatic flexure", "splenic flexure"),
 )
 _ROMAN: Final = ("i", "ii", "iii", "iv", "v", "vi", "vii", "viii")
 
@@ -265,6 +265,7 @@ def _parts_of_organs() -> Iterator[tuple[str, tuple[Meaning, ...]]]:
     yield from ((part, _of_part("kidney", part)) for part in KIDNEY_PARTS)
     yield from ((part, _of_part("lung", part)) for part in LUNG_PARTS)
     yield from ((part, _of_part("liver", part)) for part in ("caudate lobe", "quadrate lobe"))
+    yield from ((part, _of_part("colon", part)) for part in _COLON_PARTS)
     yield from ((part, _of_part("pancreas", part)) for part in ("uncinate process", "uncinate"))
     yield "lingula", (Meaning("implied", "lung_upper_lobe_left"), Meaning("part", "lingula"))
     yield from ((phrase, (Meaning("part", phrase),)) for phrase in PLACES)
