@@ -222,7 +222,7 @@ def coverage(
 ) -> None:
     """Count the lesions of a cohort by combinations of attributes that the rules allow, and fill the gaps.
 
-    Lesions without a type of the rules are counted by size and organ.
+    Of lesions without a type of the rules the combinations that occur are counted, their sizes and organs.
     """
     import numpy as np
 
@@ -241,7 +241,7 @@ def coverage(
     if not lesions and not type_:
         limit, cure = "the lesions of reports are counted", f"run medsmith describe {cohort}"
         raise RequestError(cohort, "no lesion in any report", limit, cure)
-    untyped = count_untyped(lesions)
+    untyped = count_untyped(lesions, names)
     if untyped.lesions == len(lesions) and not type_ and out is None:
         counts: dict[str, Any] = {"combinations": [], "missing": None, "unplaced": 0, "untyped": untyped.as_json()}
         terminal().result(counts, untyped.lines)

@@ -19,6 +19,7 @@ from medsmith.evaluation.pages.viewer_link import link_to_coming_view
 from medsmith.formats.json_file import read_json
 from medsmith.geometry import Geometry
 from medsmith.measurement.adherence import MEASURED_BY, TOLERANCES
+from medsmith.reports.wording import organ_words
 from medsmith.synthesis.lesion_values import (
     DRAWN,
     NOT_ASKED,
@@ -186,12 +187,18 @@ def _totals(lesions: Sequence[Json]) -> Table:
 def _details(lesions: Sequence[tuple[str, Json]]) -> Table:
     def rows() -> Iterator[tuple[str, ...]]:
         for id, lesion in lesions:
-            name = lesion["requested"].get("lesion_type") or lesion["requested"].get("organ") or "lesion"
+            name = _name(lesion["requested"])
             for value in lesion_values(lesion):
                 met = "" if value.passed is None else "yes" if value.passed else "no"
                 yield (id, name, value.attribute, value.requested, value.measured, value.met_by, met)
 
     return Table(("case", "lesion", "attribute", "requested", "measured", "met by", "met"), list(rows()))
+
+
+def _name(requested: Json) -> str:
+    """The type of a lesion, else where it was asked for."""
+    kind, organ = requested.get("lesion_type"), requested.get("organ")
+    return str(kind or (f"lesion in the {organ_words(organ)}" if organ else "lesion"))
 
 
 def _picture(cohort: Cohort, scans: Cohort, id: str, template: str, lesion: Json) -> Picture:
