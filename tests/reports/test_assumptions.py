@@ -19,7 +19,7 @@ def test_every_word_of_size_without_a_number_is_set_aside(word: str) -> None:
     assert (lesion.lesion_type, lesion.density, lesion.size_mm) == ("kidney cyst", "hypodense", None)
     (remark,) = parsed.remarks
     assert remark.startswith("set aside: '")
-    assert remark.endswith("' (only sizes in mm or cm are read)")
+    assert remark.endswith("' (only sizes in mm, cm or inches are read)")
 
 
 @pytest.mark.parametrize("text", ["nodule", "a lesion", "a 10 mm nodule", "smooth, hypodense"])

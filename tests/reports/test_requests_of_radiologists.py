@@ -14,6 +14,7 @@ from medsmith.reports.parsing.spelling import misspelled, slips
 from medsmith.reports.reading import read_report
 
 SENTENCES = (Path(__file__).parent / "sentences" / "requests.jsonl").read_text().splitlines()
+SPOKEN = (Path(__file__).parent / "sentences" / "spoken.jsonl").read_text().splitlines()
 CERTAIN = "a report holds no doubt; read as certain"
 
 
@@ -24,6 +25,17 @@ def test_what_a_request_becomes_and_what_is_told(line: str) -> None:
     found = [lesion.model_dump(mode="json", exclude_defaults=True) for lesion in parsed.report.lesions]
     assert found == sentence["lesions"]
     assert sorted(parsed.remarks) == sentence["told"]
+
+
+@pytest.mark.parametrize("line", SPOKEN)
+def test_requests_with_slips_inches_lists_and_limits(line: str) -> None:
+    sentence = json.loads(line)
+    if "refused" in sentence:
+        with pytest.raises(RequestError) as refused:
+            read_report(sentence["text"])
+        assert refused.value.line == sentence["refused"]
+    else:
+        test_what_a_request_becomes_and_what_is_told(line)
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,7 @@ _LISTS: Final = ("shape", "features")
 _ARTICLES: Final = frozenset(("a", "an", "the", "left", "right"))
 _STONE: Final = Meaning("kind", "stone")
 _HOW_MANY: Final = frozenset(("multiple", "several", "few", "many", "numerous", "innumerable", "various", "some"))
+_LIMITS: Final = frozenset(("<", ">", "≤", "≥", "=", "less", "more", "greater", "than", "least"))
 
 
 @final
@@ -149,7 +150,9 @@ def _list_unmatched(clause: Clause, counted: int | None, draft: Draft) -> None:
     for first, end in _without(clause.unmatched, counted):
         words = {token.text for token in clause.tokens[first:end]}
         said = clause.words(first, end)
-        if words <= _HOW_MANY:
+        if words <= _LIMITS:
+            draft.unplaced.append(Unplaced(said, reason="a limit: say the size itself"))
+        elif words <= _HOW_MANY:
             draft.unplaced.append(Unplaced(said, ("two", "three"), "how many is not said"))
         else:
             draft.unplaced.append(Unplaced(said, nearest_options(said)))

@@ -100,7 +100,9 @@ def _with_side(organ: str | None, draft: Draft) -> str | None:
         elif organ.endswith(_SIDES) and not organ.endswith(side):
             draft.unplaced.append(Unplaced(side, (organ,), "a second side of the same lesion"))
         elif not organ.endswith(side):
-            draft.set_aside.append(Unplaced(side, (), f"{organ} is not divided by sides"))
+            draft.set_aside.append(
+                Unplaced(side, (), f"a report does not tell the sides of the {organ_words(organ)} apart")
+            )
     return organ
 
 

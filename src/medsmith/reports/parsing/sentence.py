@@ -27,7 +27,8 @@ def read_sentence(text: str) -> Clause:
     What a lesion is close to, and what a distance is measured to, is a landmark: it is set aside, since a report names
     no neighbors, and never taken for the organ of the lesion. History, relatives and questions are set aside as well.
     """
-    tokens, every = match_phrases(text)
+    tokens, matched = match_phrases(text)
+    every = [phrase for at, phrase in enumerate(matched) if not _is_all(phrase, matched[at + 1 : at + 2], tokens)]
     behind = background(tokens, every)
     phrases = [*surroundings(every, behind)]
     covered = {index for phrase in phrases for index in range(phrase.first, phrase.end)}
@@ -43,6 +44,14 @@ def read_sentence(text: str) -> Clause:
     runs += [(first, end, DENIED) for first, end in unmatched_runs(tokens, used | _others(tokens, denied - landmarks))]
     unmatched = tuple(unmatched_runs(tokens, used | landmarks | denied))
     return Clause(text, tokens, marked, unmatched, tuple(sorted([*runs, *behind])))
+
+
+def _is_all(phrase: Phrase, following: Sequence[Phrase], tokens: Sequence[Token]) -> bool:
+    """Whether "both" stands for two lesions and not for two sides ("both solid", not "in both kidneys")."""
+    pair = any(other.first == phrase.end and other.about == "organ" for other in following)
+    return (
+        phrase.about == "sides" and tokens[phrase.first].text == "both" and phrase.end == phrase.first + 1 and not pair
+    )
 
 
 def _others(tokens: Sequence[Token], indices: set[int]) -> set[int]:

@@ -58,7 +58,7 @@ BROADER_NOUNS: Final = frozenset(
     )
 )
 """Nouns of cancers, as stems, that also denote other lesions than a primary cancer of the organ."""
-NOUNS: Final = ("lesion", "mass", "nodule", "finding", "abnormality", "opacity", "foci", "focus", "micronodule")
+NOUNS: Final = ("lesion", "mass", "nodule", "finding", "abnormality", "opacity", "foci", "focus", "micronodule", "spot")
 """Nouns of a lesion of any kind."""
 
 _GROUND_GLASS: Final = "low-density ground-glass opacity"
@@ -181,13 +181,22 @@ _MORE_PHRASES: Final[Mapping[Meaning, tuple[str, ...]]] = MappingProxyType(
         ),
         Meaning("density", _FLUID): ("fluid attenuation", "water attenuation", "fluid filled", "fluid containing"),
         Meaning("density", "ring enhancement"): ("peripherally enhancing", "peripheral enhancement"),
-        Meaning("density", "hypodense"): ("hypo dense", "hypo attenuating", "low attenuating", *_more("decreased")),
+        Meaning("density", "hypodense"): (
+            "dark",
+            "darker",
+            "hypo dense",
+            "hypo attenuating",
+            "low attenuating",
+            *_more("decreased"),
+        ),
         Meaning("density", "hyperdense"): (
             "hyper dense",
             "hyper attenuating",
             "high attenuating",
             "radiopaque",
             *_more("increased"),
+            "bright",
+            "brighter",
         ),
         Meaning("density_variation", "heterogeneous"): ("complex", "heterogenous", "heterogeneously"),
         Meaning("density_variation", "homogeneous"): ("homogenous", "homogeneously"),
