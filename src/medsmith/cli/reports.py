@@ -52,7 +52,7 @@ def _told(report: "LesionReport | ScanReport", output: OutputFormat) -> Any:
     if output is OutputFormat.RELEASED:
         return to_released(scan)
     lesions = [lesion.model_dump(mode="json", exclude_defaults=True) for lesion in scan.lesions]
-    return scan.model_dump(mode="json", exclude={"lesions"}) | {"lesions": lesions}
+    return {"lesions": lesions, **scan.model_dump(mode="json", exclude={"lesions"})}
 
 
 def _line(told: Any) -> str:

@@ -16,11 +16,14 @@ RULED_OUT: Final = "denied"
 _TREATMENTS: Final = frozenset(
     ("surgery", "resection", "excision", "removal", "ablation", "treatment", "chemotherapy", "radiotherapy")
 )
+_SURGERY: Final = "ectomy"
+_OF_SURGERY: Final = frozenset(("left", "right", "bilateral", "partial", "total", "radical", "subtotal"))
 _RELATIVES: Final = frozenset(
     ("mother", "father", "sister", "brother", "sibling", "parent", "grandmother", "grandfather", "aunt", "uncle")
 )
 _LOOKING: Final = ("evaluate", "evaluation", "assess", "assessment", "look", "looking", "check")
 _CHECKING: Final = ("screen", "screening", "search", "surveillance", "staging", "workup", "risk")
+_FOLLOWED: Final = frozenset(("surveillance", "staging", "workup"))
 _CUES: Final[Mapping[tuple[str, ...], str]] = MappingProxyType(
     {
         ("history",): PAST,
@@ -94,6 +97,8 @@ def background(tokens: Sequence[Token], phrases: Sequence[Phrase]) -> list[tuple
             continue
         if why := _is_asked(at, tokens, phrases, starts) or ("" if at in doubted else _cue(at, tokens, phrases)):
             first, end = _lead(at, end, tokens, doubted), _end(at + 1, tokens, starts)
+            if tokens[at].text in _FOLLOWED and any(token.text == "#" for token in tokens[at:end]):
+                end = at + 2  # a lesion with a size that is followed is in this scan
             runs.append((first, end, why))
         elif tokens[at].text in _CUES_BEHIND and (before := _diagnosis_before(at, phrases)) is not None:
             runs.append((max(before, end), at + 1, ASKED))
@@ -103,7 +108,8 @@ def background(tokens: Sequence[Token], phrases: Sequence[Phrase]) -> list[tuple
 
 def _lead(at: int, least: int, tokens: Sequence[Token], doubted: set[int]) -> int:
     """The first of the words right before a cue that belong to it, from the end of the last run on."""
-    while at > least and tokens[at - 1].text in _LEADING and at - 1 not in doubted:
+    leading = _LEADING | _OF_SURGERY if tokens[at].text.endswith(_SURGERY) else _LEADING
+    while at > least and tokens[at - 1].text in leading and at - 1 not in doubted:
         at -= 1
     return at
 
@@ -127,7 +133,7 @@ def _cue(at: int, tokens: Sequence[Token], phrases: Sequence[Phrase]) -> str:
         if tuple(words[: len(cue)]) == cue:
             return why
     word, following = words[0], words[1:]
-    if word in _RELATIVES or (_is_treatment(word) and following[:1] in (["of"], ["for"])):
+    if word in _RELATIVES or word.endswith(_SURGERY) or (_is_treatment(word) and following[:1] in (["of"], ["for"])):
         return PAST
     if word in ("post", "after", "following") and any(map(_is_treatment, following[:2])):
         return PAST
@@ -135,7 +141,7 @@ def _cue(at: int, tokens: Sequence[Token], phrases: Sequence[Phrase]) -> str:
 
 
 def _is_treatment(word: str) -> bool:
-    return word in _TREATMENTS or word.endswith("ectomy")
+    return word in _TREATMENTS or word.endswith(_SURGERY)
 
 
 def _is_former(at: int, tokens: Sequence[Token], phrases: Sequence[Phrase]) -> bool:

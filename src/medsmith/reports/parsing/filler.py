@@ -131,6 +131,17 @@ NOT_KEPT: Final = (
         f"{where} edema"
         for where in ("surrounding", "perilesional", "peritumoral", "vasogenic", "adjacent", "perifocal")
     ),
+    *(
+        "smoker",
+        "former smoker",
+        "ex smoker",
+        "metastatic",
+        "postsurgical",
+        "post surgical",
+        "postoperative",
+        "post operative",
+    ),
+    *("postsurgical change", "post surgical change", "postoperative change", "post operative change"),
     *("midline shift", "fat stranding", "stranding", "hepatomegaly", "splenomegaly", "fatty liver disease"),
     *("thin", "thin walled", "thin wall", "thick", "thick walled", "thick wall", "wall is thick", "wall are thick"),
     *("irregular wall", "thick irregular wall", "irregular thick wall", "mass like", "masslike", "mass effect"),

@@ -89,12 +89,20 @@ _REPLACEMENTS: Final[tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]]
         r"\1",
     ),
     (re.compile(r"(?<=[a-z])'s\b"), ""),
-    (re.compile(r"\b\d{1,3}[- ]?(?:years?|yrs?|y)[- /]?(?:old|o)\b", re.IGNORECASE), " "),
+    (re.compile(r"\b\d{1,3}[- ]?(?:years?|yrs?|y)[- /]?(?:old|o)\b(?: ?[mf]\b)?", re.IGNORECASE), " "),
     (re.compile(r"\(?\b\d+:\d+\b(?:(?:,| and) \d+:\d+\b)*\)?"), " "),
     # Dates.
     (re.compile(rf"\b(?:{_MONTHS})\b\.?(?: \d{{1,2}},?)? (?:19|20)\d\d\b", re.IGNORECASE), " "),
     (re.compile(r"\b\d{1,2}[./-](?:\d{1,2}[./-])?(?:19|20)\d\d\b"), " "),
-    (re.compile(r"\b(since|dated|in|to|with) (?:19|20)\d\d\b(?!\.?\d|\s*(?:[mc]m|x|hu)\b)", re.IGNORECASE), r"\1"),
+    (
+        re.compile(
+            r"\b(since|dated|in|to|with|from|of|ct|mri|study|exam) (?:19|20)\d\d\b(?!\.?\d|\s*(?:[mc]m|x|hu)\b)",
+            re.IGNORECASE,
+        ),
+        r"\1",
+    ),
+    (re.compile(r"\b(in|at|of|involving) ([TC]\d{1,2})\b(?! vertebra)"), r"\1 \2 vertebra"),
+    (re.compile(r"\bL([1-5])\b(?! vertebra)"), r"L\1 vertebra"),
     (re.compile(r"\bca ?\+\+", re.IGNORECASE), "calcification"),
     (re.compile(r"\bsusp(?:\.|\b)(?: (?:for|of)\b)?", re.IGNORECASE), "suspicious for"),
     (re.compile(r"\bsuspicious for ca\b(?!\.? ?\d)", re.IGNORECASE), "suspicious for cancer"),

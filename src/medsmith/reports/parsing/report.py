@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import final
 
 from medsmith.errors import RequestError
+from medsmith.reports.parsing.background import PAST
 from medsmith.reports.parsing.fragments import fragments_of
 from medsmith.reports.parsing.lesion import ParsedLesion, read_lesion
 from medsmith.reports.parsing.mention import Mention
@@ -113,7 +114,13 @@ def parse_report(text: str) -> ParsedReport:
 def _described(lesions: Sequence[ParsedLesion]) -> list[ParsedLesion]:
     """Lesions that are described; a bare size is that of an organ ("spleen 10 cm") where the text names lesions."""
     named = any(lesion.is_named for lesion in lesions)
-    return [lesion for lesion in lesions if _is_lesion(lesion) or (lesion.describes_lesion and not named)]
+    return [lesion for lesion in lesions if _is_lesion(lesion) or _is_bare(lesion, named=named)]
+
+
+def _is_bare(lesion: ParsedLesion, *, named: bool) -> bool:
+    """Whether it is described without a noun, and none is said of others or of the past ("history of HCC, now 3 cm")."""
+    past = lesion.report.organ is None and any(item.reason == PAST for item in lesion.set_aside)
+    return lesion.describes_lesion and not named and not past
 
 
 def _is_lesion(lesion: ParsedLesion) -> bool:

@@ -182,12 +182,12 @@ _MORE_PHRASES: Final[Mapping[Meaning, tuple[str, ...]]] = MappingProxyType(
         Meaning("density", _FLUID): ("fluid attenuation", "water attenuation", "fluid filled", "fluid containing"),
         Meaning("density", "ring enhancement"): ("peripherally enhancing", "peripheral enhancement"),
         Meaning("density", "hypodense"): (
-            "dark",
-            "darker",
             "hypo dense",
             "hypo attenuating",
             "low attenuating",
             *_more("decreased"),
+            "dark",
+            "darker",
         ),
         Meaning("density", "hyperdense"): (
             "hyper dense",
