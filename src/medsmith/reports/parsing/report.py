@@ -118,7 +118,7 @@ def _described(lesions: Sequence[ParsedLesion]) -> list[ParsedLesion]:
 
 
 def _is_bare(lesion: ParsedLesion, *, named: bool) -> bool:
-    """Whether it is described without a noun, and none is said of others or of the past ("history of HCC, now 3 cm")."""
+    """Whether it is described without a noun, and none is said of others or of the past ("history of HCC, now 3cm")."""
     past = lesion.report.organ is None and any(item.reason == PAST for item in lesion.set_aside)
     return lesion.describes_lesion and not named and not past
 
