@@ -38,7 +38,7 @@ def test_shards_are_asked_for_with_all_options(called, capsys):
     assert (run, place, asked["count"], asked["seed"], asked["workers"]) == ("pig", "memory://a/tars", 250, 3, 1)
     assert (asked["options"].shard_cases, asked["options"].shard) == (200, Shard(2, 2))
     assert capsys.readouterr().out == (
-        "memory://a/tars: 2 shards with 250 cases from 300 attempts; refused by mask_not_empty 50; "
+        "memory://a/tars: 2 shards with 250 cases (50 images refused: mask_not_empty 50); "
         "next: medsmith unpack memory://a/tars OUT\n"
     )
 

@@ -57,6 +57,30 @@ def test_nothing_is_said_of_organs_in_images_that_are_no_ct(tmp_path):
     assert AskedOrgans.model_validate({"templates": folder}).check() == ()
 
 
+@pytest.mark.parametrize("channel", ["ultrasound", "MRI"])
+@pytest.mark.parametrize(
+    ("asked", "subject", "limit"),
+    [
+        ({"organ_map": "totalsegmentator"}, "--organ-map", "the organ map 'totalsegmentator' is made from CT"),
+        ({"organ_map": "coarse"}, "--organ-map", "the organ map 'coarse' is made from CT"),
+        ({"lesions": [{"organ": "kidney_right"}]}, "templates", "lesions from reports are made in CT"),
+        ({"lesion_type": "kidney cyst"}, "templates", "lesions from reports are made in CT"),
+    ],
+)
+def test_the_modality_is_looked_at_first(tmp_path, monkeypatch, channel, asked, subject, limit):
+    monkeypatch.setenv("PATH", str(tmp_path))  # no TotalSegmentator
+    folder = unread_scans(tmp_path / "scans", {"background": 0, "lesion": 1}, channel)
+    with pytest.raises(RequestError) as raised:
+        AskedOrgans.model_validate({"templates": folder, **asked}).check()
+    cure = "for other images: medsmith synthesize copypaste, which places lesions by the cohort's own labels"
+    assert raised.value.line.startswith(f"{subject}: {folder} holds {channel}; {limit}; {cure}")
+
+
+def test_a_channel_without_a_name_may_be_ct(tmp_path):
+    folder = unread_scans(tmp_path / "scans", {"background": 0, "lesion": 1}, "image")
+    AskedOrgans.model_validate({"templates": folder, "lesions": [{"organ": "lung"}], "organ_map": "coarse"}).check()
+
+
 def test_organs_of_the_labels_and_of_densities_pass(tmp_path):
     folder = unread_scans(tmp_path / "organs", {"background": 0, "liver": 1, "liver_tumor": 2})
 

@@ -56,6 +56,42 @@ def test_a_table_in_the_file_that_agrees_is_taken(tmp_path):
     assert made(tmp_path, table=(LIVER, "liver"), class_map="totalsegmentator").label_names["liver"] == LIVER
 
 
+def tables(*pairs):
+    labels = "".join(f'<Label Key="{value}"><![CDATA[{name}]]></Label>' for value, name in pairs)
+    return f"<CaretExtension><VolumeInformation><LabelTable>{labels}</LabelTable></VolumeInformation></CaretExtension>"
+
+
+def written(folder, *pairs_of_each):
+    """One labeled scan for each table in a header; None for a file without one."""
+    labels = np.zeros(image_array().shape, dtype=np.uint8)
+    for value, place in PLACES.items():
+        labels[place] = value
+    for number, pairs in enumerate(pairs_of_each):
+        extension = None if pairs is None else tables(*pairs).encode()
+        source_of = folder / "in" / f"s{number}"
+        write_pair(source_of, zipped(nifti_bytes(image_array())), zipped(nifti_bytes(labels, extension=extension)))
+    lines: list[str] = []
+    return prepare(folder / "in", folder / "out", PrepareOptions(), report=lines.append), lines
+
+
+def test_the_names_in_the_headers_are_taken_where_none_are_declared(tmp_path):
+    cohort, lines = written(
+        tmp_path, ((0, "background"), (LIVER, "liver"), (BRAIN, "brain")), ((BRAIN, "brain"), (LIVER, "liver"))
+    )
+    assert cohort.label_names == {"background": 0, "liver": 1, "brain": 2}
+    labels = cohort.stored(cohort.ids[0]).require_labels()
+    assert (labels[PLACES[LIVER]] == 1).all()
+    assert (labels[PLACES[BRAIN]] == 2).all()
+    how = f"as the headers of the files name them; renumbered from background = 0, liver = {LIVER}, brain = {BRAIN}"
+    assert f"labels: background = 0, liver = 1, brain = 2 ({how})" in lines
+
+
+@pytest.mark.parametrize("other", [None, ((LIVER, "liver"), (BRAIN, "liver")), ((LIVER, "spleen"), (BRAIN, "brain"))])
+def test_names_in_headers_that_are_missing_or_contradict_each_other_are_not_taken(tmp_path, other):
+    with pytest.raises(MedsmithError, match=r"undeclared values must be .*; is this the image.* or --class-map"):
+        written(tmp_path, ((LIVER, "liver"), (BRAIN, "brain")), other)
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [

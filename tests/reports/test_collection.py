@@ -64,6 +64,54 @@ def test_what_sample_prints_is_read(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "7 reports; case i gets report i, beginning again after the last" in capsys.readouterr().err
 
 
+TEXT = "2 cm cyst in the left kidney, upper pole, no calcification; 1 cm cyst in segment 4"
+REMARKS = [
+    "'segment 4' is read as the liver, of which a report tells no parts apart",
+    "ruled out: 'calcification' (presence of increased density areas)",
+    "set aside: 'upper pole' (a report does not tell parts of an organ apart)",
+]
+
+
+@pytest.fixture
+def parsed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
+    """A file of what a text says."""
+    with pytest.raises(SystemExit):
+        main(["report", "parse", TEXT])
+    output = capsys.readouterr()
+    assert output.err.splitlines() == REMARKS
+    path = tmp_path / "parsed.json"
+    path.write_text(output.out)
+    return path
+
+
+def test_a_file_of_what_a_text_says_loses_nothing_of_it(parsed: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from_text = InsertionOptions(report=TEXT).entries({})
+    assert from_text["without"] == (("presence of increased density areas",), ())
+    capsys.readouterr()
+    assert InsertionOptions(report=str(parsed)).entries({}) == from_text
+    assert capsys.readouterr().err.splitlines() == REMARKS
+
+
+def test_each_case_has_the_remarks_of_its_own_report(
+    parsed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "reports.jsonl"
+    path.write_text("\n".join((json.dumps(VALUES[0]), parsed.read_text(), parsed.read_text())))
+    plain, told, _ = read_reports(path)
+    assert (plain.without, plain.remarks) == ((), ())
+    assert told.without == (("presence of increased density areas",), ())
+    assert list(told.remarks) == REMARKS
+    assert InsertionOptions(report=str(path)).entries({}) == {"reports": str(path)}
+    assert capsys.readouterr().err.splitlines()[1:] == REMARKS
+
+
+def test_options_that_a_file_denies_are_told_where_it_has_no_remarks(tmp_path: Path) -> None:
+    path = tmp_path / "one.json"
+    path.write_text(json.dumps({"lesions": [{"organ": "liver"}], "without": [["stone"]]}))
+    found = InsertionOptions(report=str(path)).entries({})
+    assert (found["without"], found["remarks"]) == ((("stone",),), ("ruled out: stone",))
+
+
 def test_one_report_or_words_are_not_several(tmp_path: Path) -> None:
     single = tmp_path / "one.json"
     single.write_text(json.dumps(VALUES[0]))

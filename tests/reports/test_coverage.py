@@ -131,15 +131,18 @@ def said(capsys, *arguments):
 
 
 UNTYPED = [
-    {"organ": "kidney_left", "size_mm": [9.0, 10.0, 8.0]},
-    {"organ": "kidney_left", "size_mm": [9.9, 9.0, 8.0]},
-    {"organ": "liver", "size_mm": [30.0, 9.0, 8.0], "lesion_type": "hemangioma"},
+    {"organ": "kidney_left", "size_mm": [9.0, 10.0, 8.0], "density": "hypodense"},
+    {"organ": "kidney_left", "size_mm": [9.9, 9.0, 8.0], "density": "hyperdense"},
+    {"organ": "liver", "size_mm": [30.0, 9.0, 8.0], "lesion_type": "hemangioma", "density": "hypodense"},
     {"measured": {"edge_x_pixels": 16.0, "edge_y_pixels": 31.9, "area_pixels": 400.0}},
     {},
 ]
 COUNTED_UNTYPED = [
     "5 lesions without a type that the rules know (medsmith report types lists them): "
-    "their combinations of attributes cannot be counted, their sizes and organs can",
+    "how many are missing is not known, how many there are is",
+    "density hypodense: 2",
+    "density hyperdense: 1",
+    "density not stated: 2",
     "longest edge under 10 mm: 1",
     "longest edge 10 to under 20 mm: 1",
     "longest edge 30 mm or more: 1",
@@ -156,7 +159,21 @@ def test_lesions_without_a_type_are_counted_by_size_and_organ(reported, capsys):
     assert said(capsys, cohort) == COUNTED_UNTYPED
     record = json.loads(said(capsys, cohort, "--json")[0])
     assert (record["combinations"], record["missing"], record["untyped"]["lesions"]) == ([], None, 5)
+    assert record["untyped"]["combinations"] == {
+        "density hypodense": 2,
+        "density hyperdense": 1,
+        "density not stated": 2,
+    }
     assert record["untyped"]["organ"] == {"left kidney": 2, "liver": 1, "not stated": 2}
+
+
+def test_lesions_without_a_type_are_counted_by_what_is_asked(reported, capsys):
+    lines = said(capsys, reported_as(reported, UNTYPED), "--by", "density,surface")
+    assert lines[1:4] == [
+        "density hypodense, surface not stated: 2",
+        "density not stated, surface not stated: 2",
+        "density hyperdense, surface not stated: 1",
+    ]
 
 
 def test_lesions_without_a_type_are_told_beside_those_that_have_one(reported, capsys):

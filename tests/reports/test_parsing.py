@@ -133,7 +133,18 @@ def test_what_is_denied_is_not_said(text: str, denied: list[str]) -> None:
     assert said == {"lesion_type": "liver cancer", "organ": "liver"}
     assert parsed.excluded == (tuple(denied),)
     assert parsed.unplaced == ()
-    assert parsed.remarks == tuple(f"ruled out: {option}" for option in denied)
+    assert [said.split(" (")[-1].removesuffix(")") for said in parsed.ruled_out] == denied
+    assert parsed.remarks == tuple(f"ruled out: {said}" for said in parsed.ruled_out)
+
+
+def test_what_is_denied_is_told_in_the_words_of_the_text() -> None:
+    parsed = parse_report("liver cancer, not enhanced, no Calcifications, no ring enhancement, no necrosis")
+    assert parsed.remarks == (
+        "ruled out: enhanced CT",
+        f"ruled out: 'Calcifications' ({MORE})",
+        "ruled out: ring enhancement",
+        f"ruled out: 'necrosis' ({LESS})",
+    )
 
 
 @pytest.mark.parametrize(

@@ -73,8 +73,9 @@ def test_terms_and_abbreviations(text: str, said: dict[str, Any]) -> None:
 def test_segments_are_parts_of_the_liver(numeral: str, word: str) -> None:
     said, parsed = only(f"12 mm lesion, {word} {numeral}")
     assert said == {"organ": "liver", "size_mm": [12, 12, 12]}
-    (aside,) = parsed.set_aside
-    assert aside.reason == "a report does not tell parts of an organ apart"
+    (note,) = parsed.notes
+    assert note.endswith("' is read as the liver, of which a report tells no parts apart")
+    assert parsed.set_aside == ()
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from medsmith.reports.parsing.spelling import misspelled, slips
 from medsmith.reports.reading import read_report
 
 SENTENCES = (Path(__file__).parent / "sentences" / "requests.jsonl").read_text().splitlines()
+SPOKEN = (Path(__file__).parent / "sentences" / "spoken.jsonl").read_text().splitlines()
 CERTAIN = "a report holds no doubt; read as certain"
 
 
@@ -24,6 +25,17 @@ def test_what_a_request_becomes_and_what_is_told(line: str) -> None:
     found = [lesion.model_dump(mode="json", exclude_defaults=True) for lesion in parsed.report.lesions]
     assert found == sentence["lesions"]
     assert sorted(parsed.remarks) == sentence["told"]
+
+
+@pytest.mark.parametrize("line", SPOKEN)
+def test_requests_with_slips_inches_lists_and_limits(line: str) -> None:
+    sentence = json.loads(line)
+    if "refused" in sentence:
+        with pytest.raises(RequestError) as refused:
+            read_report(sentence["text"])
+        assert refused.value.line == sentence["refused"]
+    else:
+        test_what_a_request_becomes_and_what_is_told(line)
 
 
 @pytest.mark.parametrize(
@@ -56,6 +68,20 @@ def test_refusals(text: str, said: str) -> None:
     with pytest.raises(RequestError) as refused:
         read_report(text)
     assert refused.value.line.startswith(f"report: {said}")
+
+
+@pytest.mark.parametrize("text", ["4 cm mass", "a round 12 mm nodule", "two lesions, 8 and 12 mm"])
+def test_a_lesion_without_any_place_is_refused_unless_lenient(text: str) -> None:
+    with pytest.raises(RequestError) as refused:
+        read_report(text)
+    limit = "the lesion would be put into any soft tissue, between organs as well"
+    cure = "name its organ, such as 'in the liver' or 'in the soft tissue', or go on without one: --lenient"
+    assert refused.value.line == f"report: no organ is named; {limit}; {cure}"
+    assert "no organ is named: such a lesion is put into any soft tissue, between organs as well" in (
+        read_report(text, lenient=True).remarks
+    )
+    (lesion,) = read_report("4 cm mass in the soft tissue").report.lesions
+    assert lesion.organ == "soft_tissue"
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,7 @@ def test_a_cohort_has_exactly_the_requested_number_of_cases(undisturbed):
     assert summary.made == summary.count == COUNT
     assert summary.attempts == sum(record["attempt"] + 1 for record in records) > COUNT
     assert summary.refused["mask_not_empty"] == summary.attempts - COUNT
-    assert f"{COUNT} cases from {summary.attempts} attempts; refused by foreground_share" in summary.line
+    assert f"{COUNT} cases ({summary.attempts - COUNT} images refused: foreground_share" in summary.line
     for record in records:
         assert record["files"] == {name: sha256_of(out / name) for name in record["files"]}
         assert len(record["files"]) == 2

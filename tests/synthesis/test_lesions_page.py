@@ -21,6 +21,7 @@ from medsmith.synthesis.missed import MissedValue, Misses, write_missed
 from narrowing import present
 
 VALUE = MissedValue(attribute="size", requested="9 mm", measured="5 mm", met_by="8 to 10 mm")
+SAID = ["'cavitating' is read as dark areas", "set aside: 'thick wall'"]
 CLOSEST = "(the closest, c: size: 9 mm asked, 5 mm measured)"
 NAMES = {"background": 0, "liver": 1, "lesion": 2}
 
@@ -65,7 +66,7 @@ def test_every_attribute_is_listed_with_pictures_and_names_are_escaped(tmp_path,
     page = present(write_lesions_page(made.root, scans.root))
     html = page.read_text()
     assert page == tmp_path / "out" / "lesions.html"
-    line = "0 of 2 lesions as asked in every measured attribute; visible, or asked to be isodense: 2."
+    line = "0 of 2 lesions as asked in every measured attribute; visible: 2."
     attempts = "Attempts at the 2 cases made: 6, of which the checks refused 4 (lesions_as_requested 4); in the 2 that"
     assert f"{attempts} passed lesions were drawn 6 times." in html
     assert "not made" not in html
@@ -113,14 +114,21 @@ def test_what_the_rules_drew_is_listed_and_counts_for_nothing(tmp_path):
     assert "<td>density</td><td>hypodense (drawn by the rules)</td><td>&lt;isodense&gt;</td><td></td><td></td>" in html
     assert "<td>1 (100%)</td>" in html  # the size
     assert "0 (0%)" not in html
-    line = "1 of 1 lesion as asked in every measured attribute; visible, or asked to be isodense: 1; "
+    line = "1 of 1 lesion as asked in every measured attribute; visible: 1; "
     assert lesions_line(made.root) == f"{line}drawn by the rules and not counted: 1 value, 0 met."
 
 
-def test_words_that_a_report_does_not_hold_stand_beside_what_is_as_asked(tmp_path):
+def test_lesions_that_need_not_stand_out_are_counted_apart(tmp_path):
+    given = record(requested={"organ": "liver", "density": "isodense"})
+    made = cohort(tmp_path / "out", ["a", "b"], lesion=True, affine=np.eye(4), provenance=given)
+    line = "visible: 2 (2 asked to be isodense, which need not stand out)."
+    assert lesions_line(made.root).endswith(line)
+
+
+@pytest.mark.parametrize("where", [{"remarks": SAID}, {"request": {"remarks": SAID}}], ids=["case", "earlier version"])
+def test_words_that_a_report_does_not_hold_stand_beside_what_is_as_asked(tmp_path, where):
     scans = cohort(tmp_path / "scans", ["scan"], lesion=False, affine=np.eye(4))
-    remarks = ["'cavitating' is read as dark areas", "set aside: 'thick wall'"]
-    given = record() | {"request": {"remarks": remarks}}
+    given = record() | where
     made = cohort(tmp_path / "out", ["a", "b"], lesion=True, affine=np.eye(4), provenance=given)
     html = present(write_lesions_page(made.root, scans.root)).read_text()
     line = "Of the words of the request: 'cavitating' is read as dark areas; set aside: 'thick wall'."

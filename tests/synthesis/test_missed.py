@@ -66,7 +66,7 @@ def test_a_case_that_always_misses_is_not_made_and_the_others_are(tmp_path):
     assert (record["attempt"], record["refused"]) == (1, {"lesions_as_requested": 1})
     assert record["limits"]["missed_attempts"] == CAP
     assert lesions_line(out).startswith("3 of 3 lesions as asked in every measured attribute; visible")
-    assert lesions_line(out).endswith(f"; visible, or asked to be isodense: 3. {line}.")
+    assert lesions_line(out).endswith(f"; visible: 3. {line}.")
     refused = sorted(path.name for path in (out / "rejected").glob("fake_*"))
     assert refused == [f"fake_00001-{n}-lesions_as_requested.png" for n in range(CAP)] + [
         "fake_00002-0-lesions_as_requested.png"

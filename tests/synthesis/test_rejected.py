@@ -47,7 +47,7 @@ def test_refused_attempts_are_counted_and_pictured(tmp_path):
     run = write_run(tmp_path / "run")
     summary = synthesize(run, out, count=COUNT, workers=1, options=options(), progress=Notes())
     times = summary.attempts - COUNT
-    assert counted[-1] == f"refused: mask_not_empty {times}, foreground_share {times}"
+    assert counted[-1] == f"({times} images refused: foreground_share {times}, mask_not_empty {times})"
     assert summary.line.endswith(f"; pictures of them: {out / 'rejected' / 'rejected.png'}")
     names = {path.stem for path in (out / "rejected").iterdir()} - {"rejected"}
     expected = {

@@ -125,8 +125,12 @@ def _lesions(report: str, *, lenient: bool) -> dict[str, Any]:
 
     if holds_reports(report):
         path = Path(report.strip())
-        count = len(read_reports(path))
-        terminal().remark(f"{path}: {counted(count, 'report')}; case i gets report i, beginning again after the last")
+        listed = read_reports(path)
+        terminal().remark(
+            f"{path}: {counted(len(listed), 'report')}; case i gets report i, beginning again after the last"
+        )
+        for remark in dict.fromkeys(remark for report in listed for remark in report.remarks):
+            terminal().remark(remark)
         return {"reports": str(path)}
     parsed = read_report(report, lenient=lenient)
     for remark in parsed.remarks:

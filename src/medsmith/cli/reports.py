@@ -51,7 +51,8 @@ def _told(report: "LesionReport | ScanReport", output: OutputFormat) -> Any:
         return to_text(scan)
     if output is OutputFormat.RELEASED:
         return to_released(scan)
-    return {"lesions": [lesion.model_dump(mode="json", exclude_defaults=True) for lesion in scan.lesions]}
+    lesions = [lesion.model_dump(mode="json", exclude_defaults=True) for lesion in scan.lesions]
+    return {"lesions": lesions, **scan.model_dump(mode="json", exclude={"lesions"})}
 
 
 def _line(told: Any) -> str:
@@ -68,7 +69,7 @@ def _tell(reports: "Iterable[LesionReport | ScanReport]", output: OutputFormat) 
 def _tell_parsed(parsed: "ParsedReport", output: OutputFormat) -> None:
     for remark in parsed.remarks:
         terminal().remark(remark)
-    told = _told(parsed.report, output)
+    told = _told(parsed.whole, output)
     terminal().result({"report": told, "remarks": parsed.remarks}, [_line(told)])
 
 
@@ -221,7 +222,7 @@ def coverage(
 ) -> None:
     """Count the lesions of a cohort by combinations of attributes that the rules allow, and fill the gaps.
 
-    Lesions without a type of the rules are counted by size and organ.
+    Of lesions without a type of the rules the combinations that occur are counted, their sizes and organs.
     """
     import numpy as np
 
@@ -240,7 +241,7 @@ def coverage(
     if not lesions and not type_:
         limit, cure = "the lesions of reports are counted", f"run medsmith describe {cohort}"
         raise RequestError(cohort, "no lesion in any report", limit, cure)
-    untyped = count_untyped(lesions)
+    untyped = count_untyped(lesions, names)
     if untyped.lesions == len(lesions) and not type_ and out is None:
         counts: dict[str, Any] = {"combinations": [], "missing": None, "unplaced": 0, "untyped": untyped.as_json()}
         terminal().result(counts, untyped.lines)

@@ -20,6 +20,13 @@ from medsmith.reports.organs import is_lesion, labels_of
 from medsmith.reports.rules import LESION_TYPES
 from medsmith.reports.schema import LesionReport
 
+_UNNAMED = "image"
+"""How a channel is called of which nothing is known."""
+_NO_CT = (
+    "for other images: medsmith synthesize copypaste, which places lesions by the cohort's own labels (--organ); if "
+    "the values are Hounsfield units, prepare with --channel CT"
+)
+
 
 @final
 class AskedOrgans(BaseModel):
@@ -49,12 +56,13 @@ class AskedOrgans(BaseModel):
             for, one line each.
 
         Raises:
-            RequestError: TotalSegmentator is asked for and not installed, or no map of the source has an organ that is
-                named.
+            RequestError: the scans are no CT, TotalSegmentator is asked for and not installed, or no map of the source
+                has an organ that is named.
             FileError, CohortError: a file or cohort that is named cannot be read.
         """
         if self.templates is None:
             return ()
+        self._check_modality(self.templates)
         if self.organ_map == "totalsegmentator" and which(COMMAND) is None:
             raise not_installed()
         if isinstance(self.organ_map, Path):
@@ -66,6 +74,23 @@ class AskedOrgans(BaseModel):
             coarse = _by_density(self.templates) if (self.organ_map, source) == ("template", SOURCE) else ()
             return tuple(dict.fromkeys((*coarse, *self._placed_elsewhere(known, source))))
         return ()
+
+    def _check_modality(self, templates: CaseRef) -> None:
+        """Refuses lesions from reports, and organ maps that are made from CT, for scans of another modality.
+
+        Channels that are called no more than images may be CT; their values tell when they are read.
+
+        Raises:
+            RequestError: see above.
+        """
+        made = self.organ_map in ("totalsegmentator", "coarse")
+        channels = open_cohort(templates).channel_names
+        unnamed = any(name.startswith(_UNNAMED) for name in channels)
+        if unnamed or any(map(is_ct, channels)) or not (made or self.lesions or self.reports or self.lesion_type):
+            return
+        found = f"{templates.cohort} holds {', '.join(channels)}"
+        limit = f"the organ map '{self.organ_map}' is made from CT" if made else "lesions from reports are made in CT"
+        raise RequestError("--organ-map" if made else "templates", found, limit, _NO_CT)
 
     def _placed_elsewhere(self, known: tuple[str, ...], source: str) -> Iterator[str]:
         kinds = (LesionReport(lesion_type=self.lesion_type),) if self.lesion_type else ()

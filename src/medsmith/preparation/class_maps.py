@@ -46,6 +46,22 @@ def with_declared_classes(options: PrepareOptions, paths: Iterable[Path]) -> Pre
     return replace(options, label_names={name: value for value, name in classes.items()} | dict(options.label_names))
 
 
+def written_names(paths: Iterable[Path]) -> dict[str, int]:
+    """Name -> value from the tables in the headers of label maps, as TotalSegmentator 2 writes them (``--ml``).
+
+    Args:
+        paths: the label maps.
+
+    Returns:
+        The names of all tables; {} where a file has none, or where they contradict each other.
+    """
+    tables = [label_table(path) for path in paths]
+    written = dict(sorted(pair for pair in {pair for table in tables for pair in table.items()}))
+    values = {name: value for value, name in written.items()}
+    agree = all(written[value] == name for table in tables for value, name in table.items())
+    return values if tables and all(tables) and agree and len(values) == len(written) else {}
+
+
 def check_no_class_map(root: Path, options: PrepareOptions) -> None:
     """Checks that no class map is given where labels are not told apart by their values.
 

@@ -15,7 +15,7 @@ from medsmith.cases.nnunet_folder import DATASET
 from medsmith.errors import CohortError, FileError, MedsmithError, RequestError, counted
 from medsmith.formats.json_file import read_json
 from medsmith.formats.volume import ReadOptions
-from medsmith.preparation.class_maps import check_no_class_map, with_declared_classes
+from medsmith.preparation.class_maps import check_no_class_map, with_declared_classes, written_names
 from medsmith.preparation.label_files import choose_labels
 from medsmith.preparation.options import UNPAIRED, PrepareOptions
 from medsmith.preparation.pairing import Declared, dicom_alone, pair_files, with_ids
@@ -28,6 +28,8 @@ _SHOWN = 40
 """Characters of a value in a message."""
 _BINARY = "0 and 255 in a file mean 0 and 1"
 _MAX_REPORTED = 5
+_DECLARED = "as declared"
+_WRITTEN = "as the headers of the files name them"
 Result = TypeVar("Result")
 
 
@@ -111,15 +113,20 @@ def _named_labels(
     """The cases with the label files that are used, and how their labels are named."""
     if not names and (maps := segmentations_of(cases)):
         check_no_class_map(root, options)
-        declared: dict[str, int | str] = {**options.label_names, **options.segment_names}
-        found, segments = name_segments(root, maps, declared)
-        return cases, _Labels({}, found, "as declared" if declared else "as the segments are called", segments)
+        of_segments: dict[str, int | str] = {**options.label_names, **options.segment_names}
+        found, segments = name_segments(root, maps, of_segments)
+        return cases, _Labels({}, found, _DECLARED if of_segments else "as the segments are called", segments)
     if by_file:
         check_no_class_map(root, options)
         cases, found = choose_labels(root, cases, by_file, options.label_names)
         return cases, _Labels({}, found, "each has a file of its own")
-    options = with_declared_classes(options, (path for files in cases.values() for path in files.label_paths))
-    return cases, _Labels(*_labels(root, cases, options.label_names or names, options, report))
+    paths = tuple(path for files in cases.values() for path in files.label_paths)
+    options = with_declared_classes(options, paths)
+    declared = options.label_names or names
+    if not declared and not options.segment_names and (written := written_names(paths)):
+        label_of, found, reason = _labels(root, cases, written, options, report)
+        return cases, _Labels(label_of, found, _WRITTEN if reason == _DECLARED else f"{_WRITTEN}; {reason}")
+    return cases, _Labels(*_labels(root, cases, declared, options, report))
 
 
 def _check_no_series(root: Path, options: PrepareOptions) -> None:
@@ -217,7 +224,7 @@ def _labels(
     names = label_names_of({"background": 0} | dict(declared), root)
     label_of = {value: label for label, value in enumerate(names.values())}
     renumbered = {name: label_of[value] for name, value in names.items()}
-    reason = "as declared" if renumbered == names else f"renumbered from {declared_line(names)}"
+    reason = _DECLARED if renumbered == names else f"renumbered from {declared_line(names)}"
     if options.label_names and set(label_of) in ({0, 1}, {0, 255}):
         return label_of | {1: 1, 255: 1}, renumbered, f"{reason}; {_BINARY}"
     return label_of, renumbered, reason

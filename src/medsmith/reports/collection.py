@@ -82,4 +82,4 @@ def _report(value: Any, subject: str) -> ScanReport:
     count = len(parsed.report.lesions)
     if not 1 <= count <= MAX_LESIONS:
         raise FileError(subject, f"{count} lesions", f"1 to {MAX_LESIONS} in a scan", "divide them, or leave it out")
-    return parsed.report
+    return parsed.whole

@@ -103,11 +103,11 @@ def coverage(
     if not named:
         limit, cure = "combinations are those of a type", "name a type by --type; medsmith report types lists them"
         raise RequestError("coverage", "no lesion has a type that the rules know", limit, cure)
-    found = Counter((str(lesion.lesion_type), _of(lesion, attributes)) for lesion in known)
+    found = Counter((str(lesion.lesion_type), options_of(lesion, attributes)) for lesion in known)
     return tuple(
         Cell(name, dict(zip(attributes, cell, strict=True)), found[name, cell], wanted)
         for name in named
-        for cell in dict.fromkeys(_of(choice, attributes) for choice in combinations(name))
+        for cell in dict.fromkeys(options_of(choice, attributes) for choice in combinations(name))
     )
 
 
@@ -158,7 +158,8 @@ def _sampled(cell: Cell, plain: Mapping[str, Any], fixed: Mapping[str, Any], rng
     return sample_report(cell.lesion_type, rng, plain, without)
 
 
-def _of(source: LesionReport | Combination, attributes: Sequence[str]) -> Values:
+def options_of(source: LesionReport | Combination, attributes: Sequence[str]) -> Values:
+    """The options of some attributes in words; several of one are joined by " + "."""
     return tuple(_words(getattr(source, name)) for name in attributes)
 
 

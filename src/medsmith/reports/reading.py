@@ -22,6 +22,7 @@ _SAYABLE = f"a report can say {', '.join(KINDS)} or lesion, organ, size, shape, 
 _ORGANS_SAYABLE = "the organs are those of TotalSegmentator, soft tissue and bone"
 _LISTED = 12
 """Phrases that a message names."""
+_ANYWHERE = "name its organ, such as 'in the liver' or 'in the soft tissue', or go on without one: --lenient"
 _UNLOCATED = "name the organ of the lesion in words of docs/reports.md"
 
 
@@ -53,8 +54,8 @@ def read_report(description: str, *, lenient: bool = False) -> ParsedReport:
 def check_report_text(parsed: ParsedReport, description: str, *, lenient: bool = False) -> None:
     """Refuses a text that describes no lesion, an impossible one, or one that was not understood whole.
 
-    A lesion without an organ whose place was described in words that were not understood is refused even if lenient:
-    it would be put anywhere.
+    A lesion without an organ whose place was described in words that were not understood is refused even if lenient,
+    one of which nothing is said where it is only if not: they would be put anywhere.
 
     Args:
         parsed: the parsed text.
@@ -77,6 +78,9 @@ def check_report_text(parsed: ParsedReport, description: str, *, lenient: bool =
         sayable = _ORGANS_SAYABLE if parsed.unlocated else _SAYABLE
         limit = _nearest_terms(unknown or parsed.unplaced) or (sayable if unknown else "")
         raise RequestError("report", found, limit, cure)
+    if parsed.is_anywhere and not lenient:
+        limit = "the lesion would be put into any soft tissue, between organs as well"
+        raise RequestError("report", "no organ is named", limit, _ANYWHERE)
 
 
 def check_describes_lesion(parsed: ParsedReport, description: str) -> None:
@@ -107,12 +111,15 @@ def from_object(value: Mapping[str, Any], subject: object) -> ParsedReport:
     if "lesions" not in value:
         raise FileError(subject, "no key 'lesions'", _nearest("lesions", value), _SCHEMA)
     try:
-        return ParsedReport(ScanReport.model_validate(value))
+        report = ScanReport.model_validate(value)
     except ValidationError as error:
         problem = first_problem(error)
         known = _nearest(problem.key.rpartition(".")[2], LesionReport.model_fields)
         limit = known if problem.kind == "extra_forbidden" else problem.limit
         raise FileError(subject, problem.found, limit, _SCHEMA) from None
+    without = dict.fromkeys(option for options in report.without for option in options)
+    ruled_out = () if report.remarks else tuple(without)
+    return ParsedReport(report, excluded=report.without, ruled_out=ruled_out, notes=report.remarks)
 
 
 def _not_understood(items: Iterable[Unplaced]) -> str:

@@ -64,11 +64,15 @@ class ScanReport(BaseModel):
 
     Attributes:
         lesions: one report each.
+        without: for each lesion, options that it must not have ("no calcification"); () where there are none.
+        remarks: what the words of a text became where ``lesions`` do not hold them as said; for the record.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
     lesions: tuple[LesionReport, ...] = ()
+    without: tuple[tuple[str, ...], ...] = Field(default=(), exclude_if=lambda without: not any(without))
+    remarks: tuple[str, ...] = Field(default=(), exclude_if=lambda remarks: not remarks)
 
 
 def json_schema() -> dict[str, Any]:

@@ -56,17 +56,29 @@ class Summary:
     @property
     def line(self) -> str:
         """The summary in one line."""
-        refused = ", ".join(f"{check} {times}" for check, times in sorted(self.refused.items()))
         pictures = (
             f"; pictures of them: {self.out / REJECTED / SHEET}" if (self.out / REJECTED / SHEET).exists() else ""
         )
-        made = f"{self.out}: {counted(self.count, 'case')} from {counted(self.attempts, 'attempt')}"
-        return f"{made}; {f'refused by {refused}' if refused else 'none was refused'}{pictures}"
+        refused = refused_images(self.attempts - self.count, self.refused)
+        return f"{self.out}: {' '.join(filter(None, (counted(self.count, 'case'), refused)))}{pictures}"
 
     def as_json(self) -> dict[str, Any]:
         """The summary as JSON values."""
         counts = {"made": self.made, "attempts": self.attempts, "refused": dict(self.refused)}
         return {"cohort": str(self.out), "cases": self.count, **counts}
+
+
+def refused_images(images: int, refused: Mapping[str, int]) -> str:
+    """How many images the checks refused, and which did how often; one may be refused by several. Empty for none.
+
+    Args:
+        images: that were refused.
+        refused: check -> number of images.
+    """
+    if not images:
+        return ""
+    by = sorted(refused.items(), key=lambda item: (-item[1], item[0]))
+    return f"({counted(images, 'image')} refused: {', '.join(f'{check} {times}' for check, times in by)})"
 
 
 def refuse_foreign(out: Path) -> None:

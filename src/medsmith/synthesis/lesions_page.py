@@ -19,6 +19,7 @@ from medsmith.evaluation.pages.viewer_link import link_to_coming_view
 from medsmith.formats.json_file import read_json
 from medsmith.geometry import Geometry
 from medsmith.measurement.adherence import MEASURED_BY, TOLERANCES
+from medsmith.reports.wording import organ_words
 from medsmith.synthesis.lesion_values import (
     DRAWN,
     NOT_ASKED,
@@ -39,6 +40,8 @@ _SAME = "nothing: words that mean the same"
 _ROWS = (
     "A request is met if what was measured is listed under 'met by'. Words that no image tells apart, such as cystic "
     "and round-like, count as one; the table of attributes says how each is measured, and where its words part.",
+    "A lesion is visible if its contrast, rim or texture exceeds five times the noise of its largest slice (Rose's "
+    "criterion): in a large lesion a low contrast does, and a narrow window may be needed to see it.",
     f"What a request left open was {DRAWN} of the lesion type, and does not count.",
     f"Rows with '{NOT_ASKED}' were measured and not requested; they do not count.",
     "Densities are those of the voxels clear of the border, in a small lesion of its deepest alone; the mean of all "
@@ -115,9 +118,11 @@ def _closest(out: Path) -> Iterator[Section]:
 
 def _summary(lesions: Sequence[Json]) -> str:
     passed, visible = (sum(bool(lesion[key]) for lesion in lesions) for key in ("passed", "visible"))
+    hidden = sum(lesion["requested"].get("density") == "isodense" for lesion in lesions)
+    excused = f" ({hidden} asked to be isodense, which need not stand out)"
     return (
         f"{passed} of {counted(len(lesions), 'lesion')} as asked in every measured attribute; "
-        f"visible, or asked to be isodense: {visible}{_drawn(lesions)}."
+        f"visible: {visible}{excused if hidden else ''}{_drawn(lesions)}."
     )
 
 
@@ -152,7 +157,8 @@ def _attempts(out: Path, records: Collection[Json]) -> str:
 
 def _remarks(records: Iterable[Json]) -> list[str]:
     """How the words of the request were read where a report does not hold them as said, in one line or none."""
-    remarks = dict.fromkeys(said for record in records for said in record.get("request", {}).get("remarks", ()))
+    asked = (record.get("remarks") or record.get("request", {}).get("remarks", ()) for record in records)
+    remarks = dict.fromkeys(said for remarks_of_one in asked for said in remarks_of_one)
     return [f"Of the words of the request: {'; '.join(remarks)}."] if remarks else []
 
 
@@ -183,12 +189,18 @@ def _totals(lesions: Sequence[Json]) -> Table:
 def _details(lesions: Sequence[tuple[str, Json]]) -> Table:
     def rows() -> Iterator[tuple[str, ...]]:
         for id, lesion in lesions:
-            name = lesion["requested"].get("lesion_type") or lesion["requested"].get("organ") or "lesion"
+            name = _name(lesion["requested"])
             for value in lesion_values(lesion):
                 met = "" if value.passed is None else "yes" if value.passed else "no"
                 yield (id, name, value.attribute, value.requested, value.measured, value.met_by, met)
 
     return Table(("case", "lesion", "attribute", "requested", "measured", "met by", "met"), list(rows()))
+
+
+def _name(requested: Json) -> str:
+    """The type of a lesion, else where it was asked for."""
+    kind, organ = requested.get("lesion_type"), requested.get("organ")
+    return str(kind or (f"lesion in the {organ_words(organ)}" if organ else "lesion"))
 
 
 def _picture(cohort: Cohort, scans: Cohort, id: str, template: str, lesion: Json) -> Picture:

@@ -64,14 +64,15 @@ def _failures(
 ) -> dict[str, str]:
     failures: dict[str, str] = {}
     refused: Counter[str] = Counter()
-    rejected = 0
+    images = rejected = 0
     for outcome in outcomes:
         attempts = outcome.task.recipe.limits.attempts
         match outcome.status:
             case "rejected":
                 rejected += not only_missed(outcome.refused)
+                images += 1
                 refused.update(outcome.refused)
-                advance(0, _refusals(refused))
+                advance(0, folder.refused_images(images, refused))
                 if not done and rejected >= attempts:
                     check, times = refused.most_common(1)[0]
                     first = "first attempt" if rejected == 1 else f"first {rejected} attempts"
@@ -81,7 +82,7 @@ def _failures(
             case "made":
                 done += 1
                 settled(outcome.task)
-                advance(1, _refusals(refused))
+                advance(1, folder.refused_images(images, refused))
             case "lost":
                 failures[outcome.task.id] = outcome.reason
                 folder.write_failure(out, outcome.task.id, f"{outcome.reason}\n\n{outcome.log}")
@@ -95,8 +96,3 @@ def _failures(
                 if not done:
                     break
     return failures
-
-
-def _refusals(refused: Counter[str]) -> str:
-    """How often each check has refused an attempt so far."""
-    return "refused: " + ", ".join(f"{check} {times}" for check, times in refused.most_common()) if refused else ""

@@ -115,7 +115,9 @@ def test_a_described_lesion_is_put_into_a_template_and_nothing_else_changes(plac
 def test_every_case_gets_a_report_of_its_own_and_the_first_again_after_the_last(place, tmp_path):
     reports = tmp_path / "reports.jsonl"
     sizes = [9.0, 12.0]
-    reports.write_text("\n".join(json.dumps({"lesions": [{"size_mm": [size] * 3}]}) for size in sizes))
+    said = [{}, {"remarks": ["set aside: 'tiny'"]}]
+    lines = ({"lesions": [{"size_mm": [size] * 3}], **more} for size, more in zip(sizes, said, strict=True))
+    reports.write_text("\n".join(map(json.dumps, lines)))
     request = {"templates": str(place / "healthy"), "attempts": 1, "mask_source": "ellipsoid", "keep_missed": True}
     request["reports"] = str(reports)
     options = SynthesisOptions(executor=InProcessExecutor)
@@ -123,6 +125,8 @@ def test_every_case_gets_a_report_of_its_own_and_the_first_again_after_the_last(
     made = Cohort.open(tmp_path / "out")
     requested = [present(made[id].provenance)["lesions"][0]["requested"]["size_mm"][0] for id in made.ids]
     assert requested == [9.0, 12.0, 9.0]
+    remarks = [present(made[id].provenance).get("remarks") for id in made.ids]
+    assert remarks == [None, ["set aside: 'tiny'"], None]
     moved = shutil.move(reports, tmp_path / "moved.jsonl")
     assert regenerate(tmp_path / "out", made.ids[1], inputs={"reports": moved}, options=options)
     assert not [path for path in tmp_path.glob("out/provenance/*.json") if str(tmp_path) in path.read_text()]

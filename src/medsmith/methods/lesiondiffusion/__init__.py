@@ -131,8 +131,9 @@ class LesionDiffusion(Method):
         if request.reports is None:
             return request
         reports = read_reports(request.reports)
-        lesions = reports[index % len(reports)].lesions
-        return request.model_copy(update={"lesions": lesions, "reports": None})
+        own = reports[index % len(reports)]
+        said = {"lesions": own.lesions, "without": own.without, "remarks": own.remarks}
+        return request.model_copy(update={**said, "reports": None})
 
     def attributes(self) -> Sequence[Attribute]:
         """Attributes of the report; they need templates."""

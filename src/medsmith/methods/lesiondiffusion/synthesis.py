@@ -128,6 +128,7 @@ def insert_lesions(
         }
         for number, (report, box) in enumerate(zip(*lesions, strict=True))
     ]
+    remarks = {"remarks": request.remarks} if request.remarks else {}
     return Case(
         id="",
         image=scan.image,
@@ -137,7 +138,7 @@ def insert_lesions(
         label_names=names,
         stored=scan.stored,
         report=_report(records),
-        provenance={"template": scan.id, "organ_map": organ_map.source, "lesions": records},
+        provenance={"template": scan.id, "organ_map": organ_map.source, "lesions": records, **remarks},
     )
 
 

@@ -68,5 +68,10 @@ def approximations() -> Iterator[tuple[str, tuple[tuple[str, str], ...]]]:
         yield phrase, (("features", _DARK), ("read as", f"{_DARK}: fat is not told apart"))
     for phrase in ("fat density", "fatty", "fat attenuation"):
         yield phrase, (("density", "hypodense"), ("read as", "hypodense: for fat say its CT value, such as -100 HU"))
+    for phrase in ("solid cystic", "solid and cystic", "cystic and solid", "cystic solid", "partly cystic"):
+        yield (
+            phrase,
+            (("density", "mixed-density"), ("read as", "mixed-density: solid and cystic parts are not shaped")),
+        )
     yield "lytic", (("density", "hypodense"),)
     yield "sclerotic", (("density", "hyperdense"),)

@@ -19,6 +19,7 @@ class Draft:
         inside: whether the lesion is inside its organ.
         stones_are_features: whether a stone is a feature of another lesion.
         excluded: negated options.
+        ruled_out: the same as said.
         unplaced: phrases that were not understood, or contradict the rest.
         set_aside: phrases that were understood, but that no report can hold.
         notes: assumptions made.
@@ -30,6 +31,7 @@ class Draft:
     inside: bool = False
     stones_are_features: bool = False
     excluded: list[str] = field(default_factory=list)
+    ruled_out: list[str] = field(default_factory=list)
     unplaced: list[Unplaced] = field(default_factory=list)
     set_aside: list[Unplaced] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)

@@ -27,7 +27,7 @@ _REPORTING: Final = (
     "clinical man woman male female lady gentleman incidental incidentally typical characteristic pattern "
     "mri ultrasound sonography radiograph etiology uncertain unclear undetermined significance "
     "type sort region area side sided wall tissue component single solitary isolated cluster group focal first second "
-    "third similar additional additionally ct cta mdct scan study exam examination image imaging low dose"
+    "third scattered similar additional additionally ct cta mdct scan study exam examination image imaging low dose"
 )
 _MEASURING: Final = (
     "measuring measures measure measured size sized dimension dimensional diameter maximum maximal max length long "
@@ -39,13 +39,17 @@ _JUDGING: Final = (
     "most suspicion concern consistent compatible suggestive representing represent represents indicative keeping "
     "nontender normal unremarkable clear significant significantly"
 )
+_ASKING: Final = (
+    "please add insert put place create make made generate draw give want wants need needs would like should me i we "
+    "us my let lets something"
+)
 _TIME: Final = (
     "known again still otherwise unchanged stable now currently today current new newly interval increased decreased "
     "enlarged grown change changed growth increase decrease increasing decreasing previously previous prior formerly "
     "former prev since earlier compared baseline before"
 )
 
-STOP_WORDS: Final = _words(" ".join((_FUNCTION_WORDS, _REPORTING, _MEASURING, _JUDGING, _TIME)))
+STOP_WORDS: Final = _words(" ".join((_FUNCTION_WORDS, _REPORTING, _MEASURING, _JUDGING, _ASKING, _TIME)))
 """Words without a meaning of their own."""
 
 SELECTING: Final = _words("larger largest bigger biggest smaller smallest one other second first third dominant up")
@@ -113,6 +117,32 @@ NOT_KEPT: Final = (
     *("scar", "central scar", "bilobed", "fluid level", "air fluid level", "gas fluid level", "fluid fluid level"),
     *("nodular enhancement", "peripheral nodular enhancement", "pleural retraction", "pleural tag", "pleural tail"),
     *("mural nodule", "in situ", "infectious", "inflammatory", "postinflammatory", "neoplastic"),
+    *(
+        "steatosis",
+        "cirrhosis",
+        "cirrhotic",
+        "emphysema",
+        "emphysematous",
+        "osteopenia",
+        "osteopenic",
+        "atherosclerosis",
+    ),
+    *(
+        f"{where} edema"
+        for where in ("surrounding", "perilesional", "peritumoral", "vasogenic", "adjacent", "perifocal")
+    ),
+    *(
+        "smoker",
+        "former smoker",
+        "ex smoker",
+        "metastatic",
+        "postsurgical",
+        "post surgical",
+        "postoperative",
+        "post operative",
+    ),
+    *("postsurgical change", "post surgical change", "postoperative change", "post operative change"),
+    *("midline shift", "fat stranding", "stranding", "hepatomegaly", "splenomegaly", "fatty liver disease"),
     *("thin", "thin walled", "thin wall", "thick", "thick walled", "thick wall", "wall is thick", "wall are thick"),
     *("irregular wall", "thick irregular wall", "irregular thick wall", "mass like", "masslike", "mass effect"),
     *(

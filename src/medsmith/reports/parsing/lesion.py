@@ -29,6 +29,7 @@ _LISTS: Final = ("shape", "features")
 _ARTICLES: Final = frozenset(("a", "an", "the", "left", "right"))
 _STONE: Final = Meaning("kind", "stone")
 _HOW_MANY: Final = frozenset(("multiple", "several", "few", "many", "numerous", "innumerable", "various", "some"))
+_LIMITS: Final = frozenset(("<", ">", "≤", "≥", "=", "less", "more", "greater", "than", "least"))
 
 
 @final
@@ -41,6 +42,7 @@ class ParsedLesion:
         is_named: whether a noun names a lesion.
         describes_lesion: whether a lesion is described at all.
         excluded: negated options.
+        ruled_out: the same as said.
         unplaced: phrases that were not understood, or contradict the rest.
         set_aside: phrases that were understood, but that no report can hold.
         notes: assumptions made.
@@ -50,6 +52,7 @@ class ParsedLesion:
     is_named: bool
     describes_lesion: bool
     excluded: tuple[str, ...]
+    ruled_out: tuple[str, ...]
     unplaced: tuple[Unplaced, ...]
     set_aside: tuple[Unplaced, ...]
     notes: tuple[str, ...]
@@ -100,6 +103,7 @@ def read_lesion(row: Row, organ: str | None = None) -> ParsedLesion:
         named,
         named or bool(draft.values.keys() - {"organ", "enhancement"}),
         tuple(dict.fromkeys(draft.excluded)),
+        tuple(dict.fromkeys(draft.ruled_out)),
         tuple(dict.fromkeys(draft.unplaced)),
         tuple(dict.fromkeys(draft.set_aside)),
         tuple(draft.notes),
@@ -146,7 +150,9 @@ def _list_unmatched(clause: Clause, counted: int | None, draft: Draft) -> None:
     for first, end in _without(clause.unmatched, counted):
         words = {token.text for token in clause.tokens[first:end]}
         said = clause.words(first, end)
-        if words <= _HOW_MANY:
+        if words <= _LIMITS:
+            draft.unplaced.append(Unplaced(said, reason="a limit: say the size itself"))
+        elif words <= _HOW_MANY:
             draft.unplaced.append(Unplaced(said, ("two", "three"), "how many is not said"))
         else:
             draft.unplaced.append(Unplaced(said, nearest_options(said)))
@@ -164,9 +170,16 @@ def _without(runs: tuple[tuple[int, int], ...], index: int | None) -> Iterator[t
 def _exclude(said: str, phrase: Phrase, draft: Draft) -> None:
     names = ATTRIBUTES.keys() - {"organ"}
     options = [meaning.value for meaning in _meanings(phrase, draft) if meaning.name in names]
-    draft.excluded += options
+    for option in options:
+        _rule_out(option, said, draft)
     if not options:
         draft.set_aside.append(Unplaced(said, reason=DENIED))
+
+
+def _rule_out(option: str, said: str, draft: Draft) -> None:
+    draft.excluded.append(option)
+    same = set(stems(said)) <= set(stems(option))
+    draft.ruled_out.append(option if same else f"'{said}' ({option})")
 
 
 def _place_number(said: str, phrase: Phrase, draft: Draft, row: Row) -> None:
@@ -195,7 +208,7 @@ _CORES_OF_RINGS = ("hypodense", "hypodense fluid-like", "isodense")
 def _place(meaning: Meaning, said: str, draft: Draft) -> None:
     name, value = meaning.name, meaning.value
     if name == "excluded":
-        draft.excluded.append(value)
+        _rule_out(value, said, draft)
     elif name == "unused":
         draft.set_aside.append(Unplaced(said, reason="a report does not hold it"))
     elif name == "read as":

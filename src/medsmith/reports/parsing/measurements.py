@@ -8,7 +8,10 @@ from math import sqrt
 from typing import Final, Literal, final
 
 NUMBER: Final = r"\d+(?:\.\d+)?"
-_UNIT: Final = r"(?:mm|cm|millimet(?:er|re)s?|centimet(?:er|re)s?)(?!\w|\s*\^)"
+_UNIT: Final = r"(?:(?:mm|cm|millimet(?:er|re)s?|centimet(?:er|re)s?|inch(?:es)?)(?!\w|\s*\^)|\"|'')"
+_UNITS: Final = {"m": "mm", "c": "cm"}
+MM: Final = {"mm": 1.0, "cm": 10.0, "in": 25.4}
+"""Unit of length -> millimeters."""
 _QUANTITY: Final = re.compile(rf"(?<![\d.])(?<![a-wyz_]){NUMBER}(?![\d.]*\d)(?:\s*-?\s*(?P<unit>{_UNIT}))?")
 _NOT_LENGTHS: Final = re.compile(r"\b(?:segment|seg|bosniak|grade|stage|level|no|number)\s$")
 _AXES: Final = (
@@ -45,7 +48,7 @@ class Box:
         start: its first character.
         end: one past its last.
         lengths: in the unit.
-        units: "mm", "cm" or None, one for each length.
+        units: "mm", "cm", "in" (inches) or None, one for each length.
         labels: axes that are named, in order.
         link: how the next box is joined.
     """
@@ -66,7 +69,7 @@ class Box:
         factors = []
         for own in reversed(self.units):
             unit = own or unit
-            factors.append(10 if unit == "cm" else 1)
+            factors.append(MM[unit])
         return tuple(round(length * factor, 6) for length, factor in zip(self.lengths, reversed(factors), strict=True))
 
 
@@ -159,7 +162,7 @@ def _quantity(match: re.Match[str], text: str, free: int) -> Box:
         end, labels = after.end(), (*labels, *_axes(after[0]))
         if unit is None and (late := _UNIT_AFTER.match(text, end)):
             unit, end = late[1], late.end()
-    return Box(start, end, (float(found[0]),), (None if unit is None else unit[0] + "m",), labels)
+    return Box(start, end, (float(found[0]),), (None if unit is None else _UNITS.get(unit[0], "in"),), labels)
 
 
 def _before(text: str, start: int) -> str:

@@ -13,7 +13,8 @@ _NEGATIONS: Final = frozenset(
     ("no", "not", "non", "without", "never", "lack", "lacking", "absence", "free", "neither", "unlikely")
 )
 _DETERMINERS: Final = frozenset(("no", "without", "absence", "lack", "free"))
-_TRAILING: Final = frozenset(("absent", "none", "excluded", "lacking", "missing", "resolved", "disappeared"))
+_GONE: Final = frozenset(("resolved", "disappeared", "resected", "excised", "removed", "remission"))
+_TRAILING: Final = frozenset(("absent", "none", "excluded", "lacking", "missing")) | _GONE
 _SEEN: Final = frozenset(
     ("seen", "present", "visible", "identified", "found", "detected", "evident", "there", "visualized", "appreciated")
 )
@@ -129,7 +130,12 @@ def _suspect_of(noun: int, tokens: Sequence[Token], phrases: Sequence[Phrase]) -
 
 
 def _before(index: int, tokens: Sequence[Token], phrases: Sequence[Phrase]) -> int | None:
-    """The phrase that a negation behind it denies; where it is or how large it is does not count."""
+    """The phrase that a negation behind it denies; where it is or how large it is does not count.
+
+    A comma may stand before what says that it is gone ("lung cancer, resected").
+    """
+    if index and tokens[index].text in _GONE and tokens[index - 1].text == ",":
+        return _before_comma(index - 1, phrases)
     for i, phrase in reversed(list(enumerate(phrases))):
         if phrase.end <= index and phrase.about not in _PLACES:
             skipped = {at for other in phrases[i + 1 :] for at in range(other.first, other.end)}
@@ -137,6 +143,11 @@ def _before(index: int, tokens: Sequence[Token], phrases: Sequence[Phrase]) -> i
             reachable = len(between) < _MAX_GAP and not any(token.text in PUNCTUATION - {":"} for token in between)
             return i if reachable else None
     return None
+
+
+def _before_comma(comma: int, phrases: Sequence[Phrase]) -> int | None:
+    """The last noun of a lesion before a comma."""
+    return next((i for i, phrase in reversed(list(enumerate(phrases))) if phrase.end <= comma and phrase.is_noun), None)
 
 
 def _link(tokens: Sequence[Token], one: Phrase, other: Phrase) -> set[str]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final, final
 
-from medsmith.reports.parsing.measurements import NUMBER, Box, Edges, box_of, find_measurements
+from medsmith.reports.parsing.measurements import MM, NUMBER, Box, Edges, box_of, find_measurements
 
 _SIGNED = rf"(?:(?<![\w.])[-+]|minus )?{NUMBER}"
 _HU = r"(?:hu|hounsfield units?|hounsfield)\b"
@@ -171,7 +171,7 @@ def _range(low: Box, high: Box, before: str) -> Iterator[Number]:
         return
     unit = high.units[-1] or "mm"
     middle = sum(low.edges(unit) + high.edges(unit)) / 2
-    shown = middle / 10 if unit == "cm" else middle
+    shown = middle / MM[unit]
     yield Number(low.start, high.end, None, reason="a range", nearest=(f"{shown:g} {unit}",))
 
 

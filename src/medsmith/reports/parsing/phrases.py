@@ -75,8 +75,8 @@ class Clause:
     aside: tuple[tuple[int, int, str], ...] = ()
 
     def words(self, first: int, end: int) -> str:
-        """The original text of a range of tokens."""
-        return self.text[self.tokens[first].start : self.tokens[end - 1].end]
+        """The original text of a range of tokens, on one line."""
+        return " ".join(self.text[self.tokens[first].start : self.tokens[end - 1].end].split())
 
     @property
     def said(self) -> str:

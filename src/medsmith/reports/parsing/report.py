@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import final
 
 from medsmith.errors import RequestError
+from medsmith.reports.parsing.background import PAST
 from medsmith.reports.parsing.fragments import fragments_of
 from medsmith.reports.parsing.lesion import ParsedLesion, read_lesion
 from medsmith.reports.parsing.mention import Mention
@@ -21,7 +22,7 @@ DENSITIES_OF_LESIONS = (
     "isodense soft tissue mass with peripheral low-density ground-glass opacity",
 )
 """Densities that are said of lesions alone, without a noun for one ("8 mm GGO in the right upper lobe")."""
-ANYWHERE = "no organ is named: such a lesion is put into any soft tissue"
+ANYWHERE = "no organ is named: such a lesion is put into any soft tissue, between organs as well"
 
 
 @final
@@ -33,6 +34,7 @@ class ParsedReport:
         report: the lesions, in the order of the text.
         unplaced: phrases that were not understood, or contradict the rest.
         excluded: per lesion, the options that the text negates ("no spiculation"); for ``complete_report``.
+        ruled_out: the same in the words of the text.
         notes: assumptions made.
         set_aside: phrases that were understood, but that no report can hold ("upper pole", an earlier size).
         unlocated: words that may say where a lesion is, of lesions without an organ.
@@ -41,6 +43,7 @@ class ParsedReport:
     report: ScanReport
     unplaced: tuple[Unplaced, ...] = ()
     excluded: tuple[tuple[str, ...], ...] = ()
+    ruled_out: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     set_aside: tuple[Unplaced, ...] = ()
     unlocated: tuple[str, ...] = ()
@@ -48,10 +51,20 @@ class ParsedReport:
     @property
     def remarks(self) -> tuple[str, ...]:
         """One line per assumption, excluded option, and phrase that was set aside or not placed."""
-        denied = dict.fromkeys(option for options in self.excluded for option in options)
-        ruled_out = (f"ruled out: {option}" for option in denied)
+        ruled_out = (f"ruled out: {said}" for said in self.ruled_out)
         aside = (f"set aside: {item.described}" for item in self.set_aside)
         return tuple(dict.fromkeys((*self.notes, *ruled_out, *aside, *(item.line for item in self.unplaced))))
+
+    @property
+    def is_anywhere(self) -> bool:
+        """Whether nothing is said of where a lesion is."""
+        return ANYWHERE in self.notes
+
+    @property
+    def whole(self) -> ScanReport:
+        """The report with what its lesions do not hold: the options that are denied, and the remarks."""
+        without = self.excluded if any(self.excluded) else ()
+        return self.report.model_copy(update={"without": without, "remarks": self.remarks})
 
 
 @final
@@ -91,6 +104,7 @@ def parse_report(text: str) -> ParsedReport:
         ScanReport(lesions=tuple(_with_enhancement(described, lesions))),
         tuple(dict.fromkeys((*_of_rows(readings), *(item for lesion in lesions for item in lesion.unplaced)))),
         tuple(lesion.excluded for lesion in described),
+        tuple(dict.fromkeys(said for lesion in described for said in lesion.ruled_out)),
         tuple(dict.fromkeys((*_notes(readings), *(ANYWHERE for lesion in described if lesion.is_anywhere)))),
         tuple(dict.fromkeys(_set_aside(mentions, readings, described))),
         tuple(dict.fromkeys(word for lesion in described for word in lesion.unlocated)),
@@ -100,7 +114,13 @@ def parse_report(text: str) -> ParsedReport:
 def _described(lesions: Sequence[ParsedLesion]) -> list[ParsedLesion]:
     """Lesions that are described; a bare size is that of an organ ("spleen 10 cm") where the text names lesions."""
     named = any(lesion.is_named for lesion in lesions)
-    return [lesion for lesion in lesions if _is_lesion(lesion) or (lesion.describes_lesion and not named)]
+    return [lesion for lesion in lesions if _is_lesion(lesion) or _is_bare(lesion, named=named)]
+
+
+def _is_bare(lesion: ParsedLesion, *, named: bool) -> bool:
+    """Whether it is described without a noun, and none is said of others or of the past ("history of HCC, now 3cm")."""
+    past = lesion.report.organ is None and any(item.reason == PAST for item in lesion.set_aside)
+    return lesion.describes_lesion and not named and not past
 
 
 def _is_lesion(lesion: ParsedLesion) -> bool:

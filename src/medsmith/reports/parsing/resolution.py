@@ -1,6 +1,5 @@
 """The organ and the type of a lesion, from everything that was said of it."""
 
-from collections.abc import Iterator
 from typing import Final
 
 from medsmith.reports.organs import ORGANS, members_of
@@ -11,9 +10,13 @@ from medsmith.reports.parsing.stemming import stems
 from medsmith.reports.parsing.terms import BROADER_NOUNS
 from medsmith.reports.parsing.unplaced import KIND_WITHOUT_ORGAN, NO_ORGAN, NOT_UNDERSTOOD, ONLY_NEAR, Unplaced
 from medsmith.reports.rules import LESION_TYPES, ORGAN_SPECIFIC_OPTIONS, types_of
+from medsmith.reports.wording import organ_words
 
 _SIDES: Final = ("left", "right")
 _FLUID: Final = "hypodense fluid-like"
+_PARTS: Final = "a report does not tell parts of an organ apart"
+_NO_PARTS: Final = "of which a report tells no parts apart"
+_AMBIGUOUS: Final = frozenset(stems(part) for part in (*LUNG_PARTS, *KIDNEY_PARTS))
 
 
 def resolve_organ(draft: Draft, context: str | None) -> None:
@@ -24,11 +27,11 @@ def resolve_organ(draft: Draft, context: str | None) -> None:
         context: organ of another lesion of the sentence, used if none is named or implied.
     """
     organ = _named_organ(draft)
+    by_part: set[str] = set()
     if organ is None:
         implied = list(dict.fromkeys(value for value, _ in draft.of("implied")))
         organ = _narrowest(implied)
-        if organ is not None:
-            draft.notes += _by_parts(organ, draft)
+        by_part = {said for _, said in draft.of("implied")} if organ else set()
         for other in implied if organ is None else ():
             draft.unplaced.append(Unplaced(other, reason="a second organ of the same lesion"))
     context = _beside(context, draft)
@@ -38,18 +41,16 @@ def resolve_organ(draft: Draft, context: str | None) -> None:
     organ = _with_side(organ, draft)
     if organ is not None:
         draft.values["organ"] = organ
-    _place_parts(organ, draft)
+    _place_parts(organ, by_part, draft)
 
 
-def _by_parts(organ: str, draft: Draft) -> Iterator[str]:
-    """Notes on parts that other organs have as well ("apical", "pole"), by which an organ is taken."""
-    ambiguous = {stems(part) for part in (*LUNG_PARTS, *KIDNEY_PARTS)}
-    said = [part for _, part in draft.of("part") if stems(part) in ambiguous]
-    if said:
-        yield f"no organ is named: {organ} is taken for '{said[0]}'"
+def _read_as(part: str, organ: str) -> str:
+    """The note on a part that stands for its organ; other organs have some of them as well ("apical", "pole")."""
+    unnamed = "no organ is named: " if stems(part) in _AMBIGUOUS else ""
+    return f"{unnamed}'{part}' is read as the {organ_words(organ)}, {_NO_PARTS}"
 
 
-def _place_parts(organ: str | None, draft: Draft) -> None:
+def _place_parts(organ: str | None, by_part: set[str], draft: Draft) -> None:
     """Sets parts of the organ and neighbors aside; without an organ, they are where a report cannot put a lesion."""
     parts = [said for name in ("part", "header") for _, said in draft.of(name)]
     if organ is None:
@@ -57,7 +58,8 @@ def _place_parts(organ: str | None, draft: Draft) -> None:
         draft.unplaced += [Unplaced(said, reason=ONLY_NEAR) for said in draft.landmarks]
         return
     parts = [said for _, said in draft.of("part")]
-    draft.set_aside += [Unplaced(said, reason="a report does not tell parts of an organ apart") for said in parts]
+    draft.notes += [_read_as(said, organ) for said in parts if said in by_part]
+    draft.set_aside += [Unplaced(said, reason=_PARTS) for said in parts if said not in by_part]
     draft.set_aside += [Unplaced(said, reason=NEIGHBOR) for said in draft.landmarks]
 
 
@@ -98,7 +100,9 @@ def _with_side(organ: str | None, draft: Draft) -> str | None:
         elif organ.endswith(_SIDES) and not organ.endswith(side):
             draft.unplaced.append(Unplaced(side, (organ,), "a second side of the same lesion"))
         elif not organ.endswith(side):
-            draft.set_aside.append(Unplaced(side, (), f"{organ} is not divided by sides"))
+            draft.set_aside.append(
+                Unplaced(side, (), f"a report does not tell the sides of the {organ_words(organ)} apart")
+            )
     return organ
 
 

@@ -1,9 +1,10 @@
-"""Reads a sentence: phrases, negations, and what is named as a landmark only."""
+"""Reads a sentence: phrases, negations, and what is named as a landmark or background only."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
+from medsmith.reports.parsing.background import background, surroundings
 from medsmith.reports.parsing.negation import find_negated
 from medsmith.reports.parsing.numbers import NOT_THE_SIZE
 from medsmith.reports.parsing.phrases import Clause, Phrase, match_phrases, unmatched_runs
@@ -24,10 +25,14 @@ def read_sentence(text: str) -> Clause:
     """Tokenizes a sentence, matches its phrases, and finds what does not describe a lesion.
 
     What a lesion is close to, and what a distance is measured to, is a landmark: it is set aside, since a report names
-    no neighbors, and never taken for the organ of the lesion.
+    no neighbors, and never taken for the organ of the lesion. History, relatives and questions are set aside as well.
     """
-    tokens, phrases = match_phrases(text)
+    tokens, matched = match_phrases(text)
+    every = [phrase for at, phrase in enumerate(matched) if not _is_all(phrase, matched[at + 1 : at + 2], tokens)]
+    behind = background(tokens, every)
+    phrases = [*surroundings(every, behind)]
     covered = {index for phrase in phrases for index in range(phrase.first, phrase.end)}
+    covered |= {index for first, end, _ in behind for index in range(first, end)}
     negated, cues, denied = find_negated(tokens, phrases, covered)
     landmarks = {index for phrase in phrases for index in _landmark(phrase, tokens, phrases)}
     marked = tuple(
@@ -38,7 +43,15 @@ def read_sentence(text: str) -> Clause:
     runs = [(first, end, NEIGHBOR) for first, end in unmatched_runs(tokens, used | _others(tokens, landmarks))]
     runs += [(first, end, DENIED) for first, end in unmatched_runs(tokens, used | _others(tokens, denied - landmarks))]
     unmatched = tuple(unmatched_runs(tokens, used | landmarks | denied))
-    return Clause(text, tokens, marked, unmatched, tuple(sorted(runs)))
+    return Clause(text, tokens, marked, unmatched, tuple(sorted([*runs, *behind])))
+
+
+def _is_all(phrase: Phrase, following: Sequence[Phrase], tokens: Sequence[Token]) -> bool:
+    """Whether "both" stands for two lesions and not for two sides ("both solid", not "in both kidneys")."""
+    pair = any(other.first == phrase.end and other.about == "organ" for other in following)
+    return (
+        phrase.about == "sides" and tokens[phrase.first].text == "both" and phrase.end == phrase.first + 1 and not pair
+    )
 
 
 def _others(tokens: Sequence[Token], indices: set[int]) -> set[int]:

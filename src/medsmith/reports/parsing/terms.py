@@ -58,7 +58,7 @@ BROADER_NOUNS: Final = frozenset(
     )
 )
 """Nouns of cancers, as stems, that also denote other lesions than a primary cancer of the organ."""
-NOUNS: Final = ("lesion", "mass", "nodule", "finding", "abnormality", "opacity", "foci", "focus", "micronodule")
+NOUNS: Final = ("lesion", "mass", "nodule", "finding", "abnormality", "opacity", "foci", "focus", "micronodule", "spot")
 """Nouns of a lesion of any kind."""
 
 _GROUND_GLASS: Final = "low-density ground-glass opacity"
@@ -181,13 +181,22 @@ _MORE_PHRASES: Final[Mapping[Meaning, tuple[str, ...]]] = MappingProxyType(
         ),
         Meaning("density", _FLUID): ("fluid attenuation", "water attenuation", "fluid filled", "fluid containing"),
         Meaning("density", "ring enhancement"): ("peripherally enhancing", "peripheral enhancement"),
-        Meaning("density", "hypodense"): ("hypo dense", "hypo attenuating", "low attenuating", *_more("decreased")),
+        Meaning("density", "hypodense"): (
+            "hypo dense",
+            "hypo attenuating",
+            "low attenuating",
+            *_more("decreased"),
+            "dark",
+            "darker",
+        ),
         Meaning("density", "hyperdense"): (
             "hyper dense",
             "hyper attenuating",
             "high attenuating",
             "radiopaque",
             *_more("increased"),
+            "bright",
+            "brighter",
         ),
         Meaning("density_variation", "heterogeneous"): ("complex", "heterogenous", "heterogeneously"),
         Meaning("density_variation", "homogeneous"): ("homogenous", "homogeneously"),
@@ -212,16 +221,16 @@ _MORE_PHRASES: Final[Mapping[Meaning, tuple[str, ...]]] = MappingProxyType(
             *("non enhancing", "nonenhancing", "not enhancing", "no enhancement", "without enhancement"),
             *("does not enhance", "do not enhance", "unenhancing"),
         ),
-        Meaning("implied", "colon"): (
-            *("sigmoid", "sigmoid colon", "ascending colon", "descending colon", "transverse colon", "cecum"),
-            *("caecum", "cecal", "hepatic flexure", "splenic flexure"),
-        ),
     }
 )
 
 _BRAIN_PARTS: Final = (
     *("frontal lobe", "parietal lobe", "temporal lobe", "occipital lobe", "basal ganglia", "thalamus", "cerebellum"),
     *("cerebellar", "frontal", "parietal", "temporal", "occipital", "cerebellar hemisphere", "putamen", "thalamic"),
+)
+_COLON_PARTS: Final = (
+    *("sigmoid", "sigmoid colon", "ascending colon", "descending colon", "transverse colon", "cecum"),
+    *("caecum", "cecal", "hepatic flexure", "splenic flexure"),
 )
 _ROMAN: Final = ("i", "ii", "iii", "iv", "v", "vi", "vii", "viii")
 
@@ -265,6 +274,7 @@ def _parts_of_organs() -> Iterator[tuple[str, tuple[Meaning, ...]]]:
     yield from ((part, _of_part("kidney", part)) for part in KIDNEY_PARTS)
     yield from ((part, _of_part("lung", part)) for part in LUNG_PARTS)
     yield from ((part, _of_part("liver", part)) for part in ("caudate lobe", "quadrate lobe"))
+    yield from ((part, _of_part("colon", part)) for part in _COLON_PARTS)
     yield from ((part, _of_part("pancreas", part)) for part in ("uncinate process", "uncinate"))
     yield "lingula", (Meaning("implied", "lung_upper_lobe_left"), Meaning("part", "lingula"))
     yield from ((phrase, (Meaning("part", phrase),)) for phrase in PLACES)

@@ -6,7 +6,7 @@ from typing import final
 NOT_UNDERSTOOD = "not understood"
 NO_ORGAN = "its organ is not named"
 ONLY_NEAR = "what it is near is not its organ"
-UNQUANTIFIED = "only sizes in mm or cm are read"
+UNQUANTIFIED = "only sizes in mm, cm or inches are read"
 KIND_WITHOUT_ORGAN = "the organ is not named"
 _SHOWN = 100
 

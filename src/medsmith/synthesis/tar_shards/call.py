@@ -11,6 +11,7 @@ from medsmith.errors import counted
 from medsmith.formats.storage import Storage
 from medsmith.runs.log_file import LOG, LogFile
 from medsmith.synthesis import folder
+from medsmith.synthesis.folder import refused_images
 from medsmith.synthesis.missed import MissedCases, Misses, not_made
 from medsmith.synthesis.tar_shards.layout import Manifest, ShardIndex
 from medsmith.synthesis.tar_shards.packing import pack, valid_manifest
@@ -41,11 +42,9 @@ class ShardsSummary:
     @property
     def line(self) -> str:
         """The summary in one line."""
-        checks = ", ".join(f"{check} {times}" for check, times in sorted(self.refused.items()))
-        refused = f"refused by {checks}" if checks else "none was refused"
-        shards, cases = counted(self.shards, "shard"), counted(self.count, "case")
-        there = f"{self.location}: {shards} with {cases} from {counted(self.attempts, 'attempt')}"
-        return f"{there}; {refused}; next: medsmith unpack {self.location} OUT"
+        refused = refused_images(self.attempts - self.count, self.refused)
+        made = (counted(self.shards, "shard"), "with", counted(self.count, "case"), refused)
+        return f"{self.location}: {' '.join(filter(None, made))}; next: medsmith unpack {self.location} OUT"
 
     def as_json(self) -> dict[str, Any]:
         """The summary as JSON values."""
