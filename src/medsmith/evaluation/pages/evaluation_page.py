@@ -6,7 +6,6 @@ from dataclasses import replace
 from medsmith.cases.cohort import Cohort
 from medsmith.evaluation.fidelity.bootstrap import Estimate
 from medsmith.evaluation.fidelity.cohort_features import CohortFeatures
-from medsmith.evaluation.fidelity.comparison import Comparison
 from medsmith.evaluation.fidelity.frechet import FRECHET
 from medsmith.evaluation.fidelity.half_samples import METHOD
 from medsmith.evaluation.fidelity.inception import INSTALL, Inception
@@ -20,8 +19,10 @@ from medsmith.evaluation.pages.sections import (
     similarity_sentences,
 )
 from medsmith.evaluation.pages.sheets import Tile, contact_sheet, legend_of, plane_tiles
+from medsmith.evaluation.pages.verdicts import METHOD as TESTS
+from medsmith.evaluation.pages.verdicts import disagreement, image_verdict, mask_verdict, p_text
 from medsmith.evaluation.privacy.nearest_neighbors import NearestNeighbors
-from medsmith.evaluation.result import ComparedMeasure, Evaluation, LabelComparison, Quartiles
+from medsmith.evaluation.result import ComparedMeasure, Evaluation, Quartiles
 
 _ROW = 6
 _UNKNOWN_TRAINING = " Whether they copy what the generator learned from needs its training cohort (--training)."
@@ -65,52 +66,16 @@ def summary_lines(evaluation: Evaluation) -> list[str]:
         compared = statistics[FRECHET.name]
         lines.append(
             f"{extractor}: Fréchet distance {compared.synthetic} between {compared.synthetic.n} synthetic and as many "
-            f"real cases; {compared.floor} between two real samples of that size (the floor). {_verdict(compared)}"
+            f"real cases; {compared.floor} between two real samples of that size (the floor). "
+            f"{image_verdict(evaluation, extractor)}"
         )
-    lines += _disagreement(evaluation)
+    lines += disagreement(evaluation)
     lines += [*similarity_sentences(evaluation), *seam_sentences(evaluation)]
     if evaluation.nearest_neighbors is not None:
         lines.append(_copy_sentence(evaluation.nearest_neighbors))
     for label, comparison in evaluation.masks.items():
-        lines.append(_mask_sentence(label, comparison))
+        lines.append(mask_verdict(label, comparison))
     return [*lines, *evaluation.left_out]
-
-
-def _disagreement(evaluation: Evaluation) -> list[str]:
-    """Which measures tell the cohorts apart and which do not, where both kinds are there; else nothing."""
-    apart = {extractor: found[FRECHET.name].excess.low > 0 for extractor, found in evaluation.distances.items()}
-    differ, alike = ([name for name, value in apart.items() if value is wanted] for wanted in (True, False))
-    if not (differ and alike):
-        return []
-    return [f"The measures disagree: the cohorts differ by {', '.join(differ)}, and not by {', '.join(alike)}."]
-
-
-def _mask_sentence(label: str, comparison: LabelComparison) -> str:
-    compared = {name: measure.distance for name, measure in comparison.measures.items() if measure.distance}
-    differing = {name: d.synthetic.value for name, d in compared.items() if d.excess.low > 0}
-    if not compared:
-        return f"Masks of {label}: too few cases have the label for a comparison."
-    if not differing:
-        widest = max(compared, key=lambda name: compared[name].excess.value)
-        return (
-            f"Masks of {label}: at this sample size no measure of size, position or shape distinguishes the cohorts; "
-            f"the farthest apart is {widest} (Kolmogorov-Smirnov distance {compared[widest].synthetic.value:.2f}, "
-            f"floor {compared[widest].floor.value:.2f})."
-        )
-    largest = sorted(differing, key=lambda name: -differing[name])
-    listed = ", ".join(f"{name} ({differing[name]:.2f})" for name in largest[:3])
-    return f"Masks of {label} differ in {listed} (Kolmogorov-Smirnov distance, 0 equal to 1 disjoint)."
-
-
-def _verdict(compared: Comparison) -> str:
-    if compared.excess.low > 0:
-        return f"The cohorts differ by more than chance: {compared.excess} above the floor."
-    if compared.excess.high < 0:
-        return (
-            f"Synthetic cases lie nearer to the real ones than other real cases do, as copies would ({compared.excess} "
-            "above the floor): see how near they come to the training cases."
-        )
-    return f"At this sample size the measure does not distinguish the cohorts: {compared.excess} above the floor."
 
 
 def _copy_sentence(found: NearestNeighbors) -> str:
@@ -170,7 +135,7 @@ def _distances(evaluation: Evaluation, extractor: str) -> Section:
     return Section(
         f"Distributions: {extractor}",
         (
-            permutation_sentence(evaluation.permutations[extractor]),
+            permutation_sentence(evaluation, extractor),
             "Fréchet distance, KID and Gaussian MMD: smaller is better; the floor is the value between real samples "
             "of this size. Density (fidelity) and coverage (diversity): values at the floor are as good as "
             "real data. Fréchet distances are comparable only at equal sample size, extractor, grid and gray range.",
@@ -233,7 +198,11 @@ def _masks(evaluation: Evaluation, label: str, real: CohortFeatures, synthetic: 
     rows = []
     for name, measure in comparison.measures.items():
         rows.append([_with_unit(name, evaluation), *_row(measure)])
-    head = ["", "real: median (quartiles)", "synthetic", "Kolmogorov-Smirnov", "real and real (floor)"]
+    head = ["", "real: median (quartiles)", "synthetic", "all cases", "p", "p, Holm", "halves", "real halves (floor)"]
+    caption = (
+        "Over the cases that have the label. Kolmogorov-Smirnov distance of all cases, with its p value; of half the "
+        f"real cases to as many synthetic ones, and to the other half. {TESTS}"
+    )
     panels = [
         Samples(_with_unit(name, evaluation), real.masks[label][name], synthetic.masks[label][name])
         for name in comparison.measures
@@ -242,16 +211,20 @@ def _masks(evaluation: Evaluation, label: str, real: CohortFeatures, synthetic: 
         f"Masks: {label}",
         (
             f"Present in {_percent(comparison.real)} of the real and {_percent(comparison.synthetic)} of the "
-            f"synthetic cases that have labels.",
+            f"synthetic cases that have labels (p = {p_text(comparison.presence.p)}, by Holm "
+            f"{p_text(comparison.presence.corrected)}).",
+            mask_verdict(label, comparison),
         ),
-        (Table(head, rows, "Over the cases that have the label."),) if rows else (),
+        (Table(head, rows, caption),) if rows else (),
         (Picture(histograms(panels), f"Masks of {label}: proportions of cases."),) if panels else (),
     )
 
 
 def _row(measure: ComparedMeasure) -> list[str]:
     distances = [str(measure.distance.synthetic), str(measure.distance.floor)] if measure.distance else ["", ""]
-    return [_spread(measure.real), _spread(measure.synthetic), *distances]
+    test = measure.test
+    tested = [f"{test.value:.2f}", p_text(test.p), p_text(test.corrected)]
+    return [_spread(measure.real), _spread(measure.synthetic), *tested, *distances]
 
 
 def _with_unit(measure: str, evaluation: Evaluation) -> str:

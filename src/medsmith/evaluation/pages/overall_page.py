@@ -16,6 +16,7 @@ from medsmith.evaluation.fidelity.realism import NEIGHBORS, realism
 from medsmith.evaluation.fidelity.views import View
 from medsmith.evaluation.pages.page import Page, Picture, Section
 from medsmith.evaluation.pages.sheets import contact_sheet, plane_tiles
+from medsmith.evaluation.pages.verdicts import is_told_apart, p_of
 from medsmith.evaluation.privacy.page import PROVES
 from medsmith.evaluation.privacy.result import Privacy
 from medsmith.evaluation.result import Evaluation
@@ -63,8 +64,9 @@ def _real_enough(evaluation: Evaluation) -> str:
     for name in evaluation.extractors:
         if name in evaluation.distances:
             found = evaluation.distances[name][FRECHET.name]
-            text = f"{name} (Fréchet distance {found.synthetic}, floor {found.floor}, n {found.synthetic.n})"
-            (apart if found.excess.low > 0 else alike).append(text)
+            distance = f"Fréchet distance {found.synthetic}, floor {found.floor}, n {found.synthetic.n}"
+            text = f"{name} ({p_of(evaluation, name)}; {distance})"
+            (apart if is_told_apart(evaluation, name) else alike).append(text)
     if not apart and not alike:
         return "Real enough? Unknown: images were not compared."
     if not apart:
