@@ -162,9 +162,9 @@ def test_masks_of_one_law_are_not_told_apart_and_every_test_is_in_the_record(ali
 def test_the_summary_names_what_was_compared_and_where_measures_disagree(alike, other):
     alike, other = alike[0], other[0]
     copies = [next(line for line in summary_lines(found) if "more similar" in line) for found in (alike, other)]
-    assert "to a real case than 99 % of other real cases are" in copies[0]
+    assert "to a real case than the threshold of 0.50 (the 99th percentile of 24 other real cases" in copies[0]
     assert "needs its training cohort (--training)" in copies[0]
-    assert "to a training case than 99 % of held-out real cases are" in copies[1]
+    assert "to a training case than the threshold of 0.50 (the 99th percentile of 20 held-out real cases" in copies[1]
     assert "--training" not in copies[1]
     first = next(iter(alike.distances[Radiomics.name].values()))
     assert f"{Radiomics.name}: Fréchet distance {first.synthetic}, floor {first.floor}" in repr(alike)

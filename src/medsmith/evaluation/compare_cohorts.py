@@ -25,11 +25,13 @@ from medsmith.evaluation.fidelity.named_extractors import default_extractors as 
 from medsmith.evaluation.fidelity.permutation import corrected
 from medsmith.evaluation.fidelity.seams import MIN_CASES, measure_seams
 from medsmith.evaluation.fidelity.views import ViewSpec, common_view_spec
+from medsmith.evaluation.origin import origin_notes
 from medsmith.evaluation.pages.evaluation_page import evaluation_page
 from medsmith.evaluation.pages.page import Page, check_results_folder, write_page
 from medsmith.evaluation.pages.viewer_link import links_to_views
 from medsmith.evaluation.painted_cases import painted_cases
 from medsmith.evaluation.privacy.nearest_neighbors import NearestNeighbors, find_nearest_neighbors
+from medsmith.evaluation.privacy.threshold import uncalibrated_notes
 from medsmith.evaluation.result import Evaluation
 from medsmith.evaluation.scope import ComparisonScope, comparison_scope
 from medsmith.formats.atomic import remove_temporary_files, write_json
@@ -154,12 +156,27 @@ def compare_cohorts(
     evaluation = replace(
         evaluation,
         seams=seams,
+        notes=_notes(evaluation, (real, of_real), of_training if training else None, synthetic),
         facts={**_facts(fingerprints, training, chosen), **(facts or {})},
         left_out=(*scope.left_out, *((NO_SEAMS,) if scope.images and seams is None else ())),
     )
     page = evaluation_page(evaluation, of_real, of_synthetic, of_training, (synthetic, training or real))
     page = replace(page, links=links_to_views(_roots(real, synthetic), out / PAGE))
     return ComparedCohorts(evaluation, page, of_real, of_synthetic)
+
+
+def _notes(
+    evaluation: Evaluation, real: tuple[Cohort, CohortFeatures], training: CohortFeatures | None, synthetic: Cohort
+) -> tuple[str, ...]:
+    """What limits or explains the results."""
+    cohort, features = real
+    images = features.with_image, features.searchable.coarse
+    known = None if training is None else training.searchable.coarse
+    few: tuple[str, ...] = ()
+    if evaluation.nearest_neighbors is not None:
+        whose = "held-out" if evaluation.nearest_neighbors.held_out_given else "real"
+        few = uncalibrated_notes({"whole images": evaluation.nearest_neighbors.threshold}, whose)
+    return (*origin_notes("real", cohort, images, known, synthetic), *few)
 
 
 def _roots(real: Cohort, synthetic: Cohort) -> dict[str, Path]:

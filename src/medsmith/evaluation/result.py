@@ -98,6 +98,7 @@ class Evaluation:
         permutations: extractor, or part of its features -> test of equal distributions.
         diversity: similarity of images within each cohort; None if images were not compared.
         seams: AUC of a classifier of painted borders; None if nothing painted is known.
+        notes: one sentence on each thing about the cohorts that limits or explains the results.
     """
 
     view_spec: ViewSpec
@@ -111,6 +112,7 @@ class Evaluation:
     permutations: Mapping[str, PermutationTest] = field(default_factory=dict)
     diversity: Diversity | None = None
     seams: Estimate | None = None
+    notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         """The first statistic of each extractor beside its floor; all of them are on the page."""
@@ -153,6 +155,7 @@ class Evaluation:
             "nearest_neighbors": self.nearest_neighbors.as_json() if self.nearest_neighbors else None,
             "masks": {name: label.as_json() for name, label in self.masks.items()},
             "left_out": list(self.left_out),
+            "notes": list(self.notes),
         }
 
 

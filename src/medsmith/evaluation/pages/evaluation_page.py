@@ -59,7 +59,7 @@ def evaluation_page(
 
 def summary_lines(evaluation: Evaluation) -> list[str]:
     """The main results, one sentence each."""
-    lines = []
+    lines = [*evaluation.notes]
     for extractor, statistics in evaluation.distances.items():
         if extractor not in evaluation.extractors:
             continue
@@ -81,10 +81,10 @@ def summary_lines(evaluation: Evaluation) -> list[str]:
 def _copy_sentence(found: NearestNeighbors) -> str:
     flagged = found.flagged
     count = round(flagged.value * flagged.n)
-    kind = _nearest_kind(found)
+    kind, whose = _nearest_kind(found), f"{'held-out' if found.held_out_given else 'other'} real cases"
     return (
         f"{count} of {flagged.n} synthetic cases, {_percent(flagged)}, are more similar to a {kind} case "
-        f"than 99 % of {'held-out' if found.held_out_given else 'other'} real cases are."
+        f"than the threshold of {found.limit:.2f} ({found.threshold.origin(whose)})."
         f"{'' if found.held_out_given else _UNKNOWN_TRAINING}"
     )
 
@@ -243,7 +243,7 @@ def _method(evaluation: Evaluation) -> Section:
         "compared samples. The case is the unit of resampling.",
         "These numbers do not measure the utility of the cases: for that, train on them and test on real ones.",
     ]
-    sentences += evaluation.left_out
+    sentences += [*evaluation.notes, *evaluation.left_out]
     if evaluation.extractors and Inception.name not in evaluation.extractors:
         sentences.append(
             f"{Inception.name} features were not computed because the weights are missing; install them with: "

@@ -119,7 +119,8 @@ def _points_of(result: ArmResult) -> str:
 
 def _limits(evaluation: Evaluation, privacy: Privacy, utility: Utility) -> list[str]:
     lines = [line for size in utility.sizes for line in limits_of(size, utility)]
-    return [*evaluation.left_out, *privacy.left_out, PROVES, *lines, *utility.notes]
+    notes = dict.fromkeys((*evaluation.notes, *privacy.notes))
+    return [*notes, *evaluation.left_out, *privacy.left_out, PROVES, *lines, *utility.notes]
 
 
 def _named(name: str, page: Page) -> Iterator[Section]:
