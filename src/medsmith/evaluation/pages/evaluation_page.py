@@ -195,14 +195,6 @@ def _copies(
 
 def _masks(evaluation: Evaluation, label: str, real: CohortFeatures, synthetic: CohortFeatures) -> Section:
     comparison = evaluation.masks[label]
-    rows = []
-    for name, measure in comparison.measures.items():
-        rows.append([_with_unit(name, evaluation), *_row(measure)])
-    head = ["", "real: median (quartiles)", "synthetic", "all cases", "p", "p, Holm", "halves", "real halves (floor)"]
-    caption = (
-        "Over the cases that have the label. Kolmogorov-Smirnov distance of all cases, with its p value; of half the "
-        f"real cases to as many synthetic ones, and to the other half. {TESTS}"
-    )
     panels = [
         Samples(_with_unit(name, evaluation), real.masks[label][name], synthetic.masks[label][name])
         for name in comparison.measures
@@ -215,16 +207,31 @@ def _masks(evaluation: Evaluation, label: str, real: CohortFeatures, synthetic: 
             f"{p_text(comparison.presence.corrected)}).",
             mask_verdict(label, comparison),
         ),
-        (Table(head, rows, caption),) if rows else (),
+        tuple(_mask_tables({_with_unit(name, evaluation): each for name, each in comparison.measures.items()})),
         (Picture(histograms(panels), f"Masks of {label}: proportions of cases."),) if panels else (),
     )
 
 
-def _row(measure: ComparedMeasure) -> list[str]:
-    distances = [str(measure.distance.synthetic), str(measure.distance.floor)] if measure.distance else ["", ""]
-    test = measure.test
-    tested = [f"{test.value:.2f}", p_text(test.p), p_text(test.corrected)]
-    return [_spread(measure.real), _spread(measure.synthetic), *tested, *distances]
+def _mask_tables(measures: Mapping[str, ComparedMeasure]) -> Iterator[Table]:
+    """Both cohorts with the test of each measure, then the distances against their floor."""
+    if measures:
+        head = ["", "real: median (quartiles)", "synthetic", "distance", "p", "p, Holm"]
+        rows = [
+            [name, _spread(of.real), _spread(of.synthetic), f"{of.test.value:.2f}", *map(p_text, _p_values(of))]
+            for name, of in measures.items()
+        ]
+        yield Table(head, rows, f"Over the cases that have the label; Kolmogorov-Smirnov distance of all. {TESTS}")
+    against_floor = {name: of.distance for name, of in measures.items() if of.distance is not None}
+    if against_floor:
+        head = ["", "real and synthetic", "real and real (floor)", "n each"]
+        rows = [
+            [name, str(each.synthetic), str(each.floor), str(each.synthetic.n)] for name, each in against_floor.items()
+        ]
+        yield Table(head, rows, f"Kolmogorov-Smirnov distance at the size of half of the real cases; {METHOD}.")
+
+
+def _p_values(measure: ComparedMeasure) -> tuple[float, float]:
+    return measure.test.p, measure.test.corrected
 
 
 def _with_unit(measure: str, evaluation: Evaluation) -> str:

@@ -89,7 +89,7 @@ def _private(privacy: Privacy) -> str:
         answer = "No: more near-copies than chance explains"
     elif None in beyond and any(share.value for share, _ in found.values()):
         answer = "Unknown: there are near-copies, and too few real cases to tell whether chance explains them"
-    return f"Private? {answer}: {', '.join(counts)} are nearer to a training case than 99 % of other real cases are."
+    return f"Private? {answer}: {', '.join(counts)} are above the thresholds for copies."
 
 
 def _useful(utility: Utility) -> str:
