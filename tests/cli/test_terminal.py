@@ -43,6 +43,19 @@ def phantoms(tmp_path, say):
     return tmp_path / "made"
 
 
+def test_folders_without_labels_are_named_once_in_a_command(caplog):
+    log = logging.getLogger("medsmith")
+    for _ in range(2):
+        caplog.clear()
+        with speaking(Terminal()):
+            for folder in ("a", "b"):
+                for note in ("no case has labels", "no case has an image", "skipped x.txt"):
+                    log.warning("%s", f"{folder}: {note}")
+        said = ["a: no case has labels", "a: no case has an image", "a: skipped x.txt", "b: skipped x.txt"]
+        assert caplog.messages == said
+    assert not log.filters
+
+
 def commands(command, path=()):
     if isinstance(command, TyperGroup):
         for name, inner in command.commands.items():

@@ -145,33 +145,32 @@ def test_the_copy_check_looks_at_the_training_cohort(cohorts, tmp_path):
     assert found.held_out.value == 0
 
 
-def test_masks_that_are_not_told_apart_are_said_with_the_measure_that_is_farthest_apart(alike):
+def test_masks_of_one_law_are_not_told_apart_and_every_test_is_in_the_record(alike):
     comparison = alike[0].masks["mass"]
-    compared = {name: each.distance for name, each in comparison.measures.items() if each.distance}
-    assert all(each.excess.low <= 0 for each in compared.values())
-    name, widest = max(compared.items(), key=lambda item: item[1].excess.value)
+    assert all(each.corrected > 0.05 for each in comparison.tests.values())
     (line,) = (line for line in summary_lines(alike[0]) if line.startswith("Masks of mass"))
-    assert line == (
-        "Masks of mass: at this sample size no measure of size, position or shape distinguishes the cohorts; the "
-        f"farthest apart is {name} (Kolmogorov-Smirnov distance {widest.synthetic.value:.2f}, "
-        f"floor {widest.floor.value:.2f})."
+    assert line.startswith(
+        "Masks of mass: at this sample size (24 real and 16 synthetic cases that have it) no measure"
     )
+    found = json.loads((alike[1] / "evaluation.json").read_text())["masks"]["mass"]
+    assert found["share_permutation_test"]["p"] == 1
+    for name, measure in comparison.measures.items():
+        assert found["measures"][name]["permutation_test"]["p_holm"] == measure.test.corrected
+    assert found["measures"]["components"]["permutation_test"]["n_synthetic"] == 16
 
 
 def test_the_summary_names_what_was_compared_and_where_measures_disagree(alike, other):
     alike, other = alike[0], other[0]
     copies = [next(line for line in summary_lines(found) if "more similar" in line) for found in (alike, other)]
-    assert "to a real case than 99 % of other real cases are" in copies[0]
+    assert "to a real case than the threshold of 0.50 (the 99th percentile of 24 other real cases" in copies[0]
     assert "needs its training cohort (--training)" in copies[0]
-    assert "to a training case than 99 % of held-out real cases are" in copies[1]
+    assert "to a training case than the threshold of 0.50 (the 99th percentile of 20 held-out real cases" in copies[1]
     assert "--training" not in copies[1]
-    near, far = alike.distances[Radiomics.name], other.distances[Radiomics.name]
-    first = next(iter(near.values()))
+    first = next(iter(alike.distances[Radiomics.name].values()))
     assert f"{Radiomics.name}: Fréchet distance {first.synthetic}, floor {first.floor}" in repr(alike)
     assert len(repr(alike)) < 400
-    said = "The measures disagree: the cohorts differ by far, and not by near."
-    assert said in summary_lines(replace(alike, distances={"near": near, "far": far}))
-    assert not any("disagree" in line for line in summary_lines(replace(alike, distances={"a": near, "b": near})))
+    assert alike.permutations[Radiomics.name].corrected > 0.05 >= other.permutations[Radiomics.name].corrected
+    assert not any("disagree" in line for found in (alike, other) for line in summary_lines(found))
 
 
 def test_equal_inputs_give_equal_bytes_and_the_numbers_are_in_both_files(cohorts, alike, other, tmp_path):

@@ -151,7 +151,7 @@ def test_scans_alone_lack_label_maps_and_not_a_name(tmp_path, capsys):
     made.write(replace(scan(), id="bare", labels=None, label_names=only))
     made.finish()
     assert main(["describe", str(tmp_path / "in")]) == 2
-    assert "no case has labels; lesions are measured in their labels; add label maps" in capsys.readouterr().err
+    assert "images alone; lesions are measured in their labels; add label maps" in capsys.readouterr().err
 
 
 def test_cases_without_labels_are_left_out_of_a_description_and_counted(tmp_path, capsys):
@@ -159,7 +159,7 @@ def test_cases_without_labels_are_left_out_of_a_description_and_counted(tmp_path
     made.write(replace(scan(), id="bare", labels=None))
     made.finish()
     assert main(["describe", str(tmp_path / "in")]) == 2
-    assert "no case has labels" in capsys.readouterr().err
+    assert "images alone; lesions are measured" in capsys.readouterr().err
     made.write(replace(scan(), id="alone", image=None))
     made.finish()
     run(tmp_path / "in")

@@ -10,8 +10,10 @@ from medsmith.cases.verification import verify_folder
 from medsmith.cli import main
 from medsmith.data.scenes import scenes_of
 from medsmith.errors import RequestError
+from medsmith.evaluation.privacy import threshold
+from medsmith.evaluation.scope import MIN_REAL
 from medsmith.preparation.prepare import prepare
-from medsmith.preparation.split import held_out_ids, split
+from medsmith.preparation.split import CALIBRATED, EVALUATED, _few, held_out_ids, split
 from scan_files import (
     good_source,
     listing,
@@ -67,7 +69,8 @@ def test_split_writes_two_cohorts_and_continues(tmp_path):
     assert sorted(train.ids + test.ids) == list(whole.ids)
     assert len(test) == 2
     assert [line.split(":")[0] for line in said[:2]] == ["train", "test"]
-    assert said[2:] == ["2 test cases can show large differences only; a larger --test-fraction has more"]
+    few = "too few for evaluate (at least 8) and for the thresholds of privacy (19 held-out cases, for 5 % of false"
+    assert said[2:] == [f"2 test cases: {few} alarms); a larger --test-fraction gives more"]
     for part in (train, test):
         verify_folder(part.root)
         assert part.content_hash() == whole.subset(part.ids).content_hash()
@@ -80,6 +83,24 @@ def test_split_writes_two_cohorts_and_continues(tmp_path):
     code, line = run(lambda: split(places[0], places[0], places[1], test_fraction=0.4, seed=3, report=silent))
     assert code == 2
     assert "lies in, on or around" in line
+
+
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [
+        (1, "1 test case: too few for evaluate (at least 8) and for the thresholds of privacy (19 held-out cases"),
+        (8, "8 test cases: enough for evaluate (at least 8), too few for the thresholds of privacy (19 held-out cases"),
+        (18, "18 test cases: enough for evaluate"),
+        (19, None),
+    ],
+)
+def test_a_split_says_what_its_test_cases_are_too_few_for(count, said):
+    found = _few(count, "more")
+    assert [line.startswith(str(said)) for line in found] == [True] * (said is not None)
+
+
+def test_a_split_counts_as_evaluate_and_privacy_do():
+    assert (EVALUATED, CALIBRATED) == (MIN_REAL, threshold.CALIBRATED)
 
 
 class Killed(BaseException):

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import final
 
 import numpy as np
-from jaxtyping import Float32
 
 from medsmith.annotation.measured import LEAST_PATIENTS
 from medsmith.annotation.options import AnnotationOptions
@@ -16,6 +15,7 @@ from medsmith.cases.hounsfield import check_units
 from medsmith.cases.integrity import ENDINGS_WRITTEN, check_consecutive
 from medsmith.cases.label_names import foreground_names
 from medsmith.cases.views import images_alone, joined
+from medsmith.data.same_images import same_images
 from medsmith.data.similarity import thumbnails
 from medsmith.errors import CohortError, GeometryError, RequestError, RunError, counted
 from medsmith.evaluation.downstream.loaded_cohort import hash_of
@@ -23,9 +23,6 @@ from medsmith.formats.folders import check_disjoint_folders
 from medsmith.methods.base import Method
 from medsmith.preparation.split import held_out_ids, patient_groups
 from medsmith.progress import Progress
-
-_SAME_THUMBNAIL = 0.9999
-"""Correlation of the thumbnails of one image; rounding leaves more, near-duplicates less."""
 
 
 @final
@@ -183,18 +180,12 @@ def check_run(run: Path | str, method: Method, inputs: Inputs) -> tuple[str, ...
     if trained_on is None:
         return (f"{run}: keeps no pictures of its training images; it cannot be checked that it saw no withheld case",)
     small = thumbnails([case.require_image() for case in inputs.withheld])
-    same = (_unit(small) @ _unit(trained_on.float().numpy()).T).max(axis=1) > _SAME_THUMBNAIL
+    same = same_images(small, trained_on.float().numpy())
     if same.any():
         first = inputs.withheld.ids[int(same.argmax())]
         found = f"was trained on {int(same.sum())} withheld images ({first})"
         raise RunError(run, found, "withheld cases are never trained on", "train it without them, or withhold others")
     return ()
-
-
-def _unit(small: Float32[np.ndarray, "n ex ey ez"]) -> Float32[np.ndarray, "n voxels"]:
-    flat = small.reshape(len(small), -1)
-    unit: Float32[np.ndarray, "n voxels"] = flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-12)
-    return unit
 
 
 def _check_annotated(cohort: Cohort) -> None:

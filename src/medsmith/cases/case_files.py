@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import final
 
+NO_LABELS, NO_IMAGE = "no case has labels", "no case has an image"
+
 
 @final
 @dataclass(frozen=True)
@@ -70,9 +72,9 @@ class Layout:
 def unpaired_notes(cases: Mapping[str, CaseFiles]) -> tuple[str, ...]:
     """How many cases have only an image or only labels, in at most one line."""
     if cases and not any(files.label_paths for files in cases.values()):
-        return ("no case has labels",)
+        return (NO_LABELS,)
     if cases and not any(files.channels for files in cases.values()):
-        return ("no case has an image",)
+        return (NO_IMAGE,)
     alone = {
         "only an image": sum(not files.label_paths for files in cases.values()),
         "only labels": sum(not files.channels for files in cases.values()),

@@ -13,7 +13,10 @@ StructureOption = Annotated[
     ),
 ]
 PerImageOption = Annotated[
-    str | None, typer.Option(help="Structures that are pasted into each image (copypaste): NUMBER, or LEAST,MOST.")
+    str | None,
+    typer.Option(
+        help="Structures that are pasted into each image, beside those that it has (copypaste): NUMBER, or LEAST,MOST."
+    ),
 ]
 OrganOption = Annotated[
     list[str] | None,

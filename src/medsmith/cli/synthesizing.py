@@ -198,14 +198,15 @@ def _page_of_what_is_made(out: Path, templates: Path | None) -> Iterator[None]:
 
 def _tell(summary: "Summary", templates: Path | None, request: Mapping[str, Any]) -> None:
     """What was made, and how far it is as asked, in lines and as a page."""
-    from medsmith.synthesis import lesions_line, write_lesions_page
+    from medsmith.synthesis import lesions_line, pasted_line, write_lesions_page
 
     out = summary.out
-    lesions = lesions_line(out) if templates else ""
+    lesions, pasted = lesions_line(out) if templates else "", pasted_line(out)
     page = write_lesions_page(out, templates) if templates else _page_of_guides(out, request)
     last = [f"requested and measured: {page}"] if page else []
-    facts = {**summary.as_json(), "lesions": lesions or None, "requested_and_measured": page}
-    terminal().result(facts, [summary.line, *filter(None, [lesions]), *last])
+    facts = {**summary.as_json(), "lesions": lesions or None, "pasted": pasted or None}
+    facts["requested_and_measured"] = page
+    terminal().result(facts, [summary.line, *filter(None, [lesions, pasted]), *last])
 
 
 def _page_of_guides(out: Path, request: Mapping[str, Any]) -> Path | None:

@@ -23,6 +23,7 @@ from typing import Any, final
 
 import typer
 
+from medsmith.cases.case_files import NO_IMAGE, NO_LABELS
 from medsmith.errors import printable
 from medsmith.progress import ConsoleProgress, NullProgress, Progress, TimedProgress
 
@@ -116,12 +117,31 @@ def speaking(chosen: Terminal) -> Iterator[None]:
     """A context in which commands say as much as chosen; warnings of the library are no results."""
     log = logging.getLogger("medsmith")
     before, token = log.level, _CURRENT.set(chosen)
+    once = _SaidOnce()
     log.setLevel(logging.ERROR if chosen.quiet else before)
+    log.addFilter(once)
     try:
         yield
     finally:
+        log.removeFilter(once)
         log.setLevel(before)
         _CURRENT.reset(token)
+
+
+@final
+class _SaidOnce(logging.Filter):
+    """Of several folders without any labels, or images, the first alone is named: the result counts those of all."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: set[str] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record is new."""
+        found = {note for note in (NO_LABELS, NO_IMAGE) if record.getMessage().endswith(f": {note}")}
+        new = not found & self._said
+        self._said |= found
+        return new
 
 
 def _plain(value: Any) -> Any:

@@ -7,33 +7,33 @@ from importlib import metadata
 from pathlib import Path
 from typing import TypeVar, final
 
-import numpy as np
-
 from medsmith.cases.case import Case
 from medsmith.cases.cohort import Cohort
 from medsmith.cases.cohort_like import CohortLike, as_cohort
 from medsmith.cases.hounsfield import check_units
 from medsmith.data.fingerprint import Fingerprint, take_fingerprint
 from medsmith.errors import counted
-from medsmith.evaluation.fidelity.bootstrap import Estimate, proportion
+from medsmith.evaluation.compare_masks import compare_masks
+from medsmith.evaluation.fidelity.bootstrap import Estimate
 from medsmith.evaluation.fidelity.cohort_features import CohortFeatures, extract_features
-from medsmith.evaluation.fidelity.comparison import ComparisonPlan, compare
+from medsmith.evaluation.fidelity.comparison import ComparisonPlan
 from medsmith.evaluation.fidelity.computing import computed_line
 from medsmith.evaluation.fidelity.diversity import compare_diversity
 from medsmith.evaluation.fidelity.extractors import Extractor
 from medsmith.evaluation.fidelity.feature_rows import feature_rows
-from medsmith.evaluation.fidelity.masks import KOLMOGOROV_SMIRNOV
 from medsmith.evaluation.fidelity.named_extractors import default_extractors as default_extractors
-from medsmith.evaluation.fidelity.permutation import permutation_test
+from medsmith.evaluation.fidelity.permutation import corrected
 from medsmith.evaluation.fidelity.seams import MIN_CASES, measure_seams
 from medsmith.evaluation.fidelity.views import ViewSpec, common_view_spec
+from medsmith.evaluation.origin import origin_notes
 from medsmith.evaluation.pages.evaluation_page import evaluation_page
 from medsmith.evaluation.pages.page import Page, check_results_folder, write_page
 from medsmith.evaluation.pages.viewer_link import links_to_views
 from medsmith.evaluation.painted_cases import painted_cases
 from medsmith.evaluation.privacy.nearest_neighbors import NearestNeighbors, find_nearest_neighbors
-from medsmith.evaluation.result import ComparedMeasure, Evaluation, LabelComparison, quartiles
-from medsmith.evaluation.scope import MIN_REAL, MIN_SYNTHETIC, ComparisonScope, comparison_scope
+from medsmith.evaluation.privacy.threshold import uncalibrated_notes
+from medsmith.evaluation.result import Evaluation
+from medsmith.evaluation.scope import ComparisonScope, comparison_scope
 from medsmith.formats.atomic import remove_temporary_files, write_json
 from medsmith.formats.lock import hold_output
 from medsmith.progress import Advance, NullProgress, Progress
@@ -156,12 +156,27 @@ def compare_cohorts(
     evaluation = replace(
         evaluation,
         seams=seams,
+        notes=_notes(evaluation, (real, of_real), of_training if training else None, synthetic),
         facts={**_facts(fingerprints, training, chosen), **(facts or {})},
         left_out=(*scope.left_out, *((NO_SEAMS,) if scope.images and seams is None else ())),
     )
     page = evaluation_page(evaluation, of_real, of_synthetic, of_training, (synthetic, training or real))
     page = replace(page, links=links_to_views(_roots(real, synthetic), out / PAGE))
     return ComparedCohorts(evaluation, page, of_real, of_synthetic)
+
+
+def _notes(
+    evaluation: Evaluation, real: tuple[Cohort, CohortFeatures], training: CohortFeatures | None, synthetic: Cohort
+) -> tuple[str, ...]:
+    """What limits or explains the results."""
+    cohort, features = real
+    images = features.with_image, features.searchable.coarse
+    known = None if training is None else training.searchable.coarse
+    few: tuple[str, ...] = ()
+    if evaluation.nearest_neighbors is not None:
+        whose = "held-out" if evaluation.nearest_neighbors.held_out_given else "real"
+        few = uncalibrated_notes({"whole images": evaluation.nearest_neighbors.threshold}, whose)
+    return (*origin_notes("real", cohort, images, known, synthetic), *few)
 
 
 def _roots(real: Cohort, synthetic: Cohort) -> dict[str, Path]:
@@ -206,11 +221,9 @@ def _measure(
             extractors={extractor.name: extractor.identity for extractor in extractors},
             distances={row.name: done(row.compare(plan), row.name) for row in rows},
             nearest_neighbors=done(_copies(real, synthetic, training) if scope.copies else None, "copies"),
-            masks=done(_masks(real, synthetic, plan) if scope.masks else {}, "masks"),
+            masks=done(compare_masks(real, synthetic, plan) if scope.masks else {}, "masks"),
             facts={},
-            permutations={
-                row.name: done(permutation_test(row.real, row.synthetic, seed=plan.seed), row.name) for row in rows
-            },
+            permutations=corrected({row.name: done(row.test(plan), row.name) for row in rows}),
             diversity=done(
                 compare_diversity(real.compared, synthetic.compared, seed=plan.seed) if scope.images else None,
                 "diversity",
@@ -224,28 +237,6 @@ def _seams(
     if view_spec.channel is None:
         return None
     return measure_seams(painted_cases(synthetic, originals, view_spec.channel), seed=plan.seed)
-
-
-def _masks(real: CohortFeatures, synthetic: CohortFeatures, plan: ComparisonPlan) -> dict[str, LabelComparison]:
-    found: dict[str, LabelComparison] = {}
-    for label, of_real in real.masks.items():
-        of_synthetic = synthetic.masks[label]
-        measures = {}
-        for measure in of_real if of_synthetic else ():
-            x, y = of_real[measure], of_synthetic[measure]
-            enough = len(x) >= MIN_REAL and len(y) >= MIN_SYNTHETIC
-            distance = compare(KOLMOGOROV_SMIRNOV, x[:, None], y[:, None], plan) if enough else None
-            measures[measure] = ComparedMeasure(quartiles(x), quartiles(y), distance)
-        found[label] = LabelComparison(
-            proportion(_count_cases(of_real), len(real.with_labels)),
-            proportion(_count_cases(of_synthetic), len(synthetic.with_labels)),
-            measures,
-        )
-    return found
-
-
-def _count_cases(columns: Mapping[str, np.ndarray]) -> int:
-    return max((len(values) for values in columns.values()), default=0)
 
 
 def _facts(

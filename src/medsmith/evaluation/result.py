@@ -10,6 +10,7 @@ from jaxtyping import Float64
 from medsmith.evaluation.fidelity.bootstrap import Estimate
 from medsmith.evaluation.fidelity.comparison import Comparison, ComparisonPlan
 from medsmith.evaluation.fidelity.diversity import Diversity
+from medsmith.evaluation.fidelity.exchange_test import ExchangeTest
 from medsmith.evaluation.fidelity.measured_distance import MeasuredDistance
 from medsmith.evaluation.fidelity.permutation import PermutationTest
 from medsmith.evaluation.fidelity.views import ViewSpec
@@ -17,6 +18,7 @@ from medsmith.evaluation.pages.page import WARNING
 from medsmith.evaluation.privacy.nearest_neighbors import NearestNeighbors
 
 Quartiles = tuple[float, float, float]
+PRESENCE = "share of cases with it"
 
 
 @final
@@ -28,11 +30,13 @@ class ComparedMeasure:
         real: lower quartile, median and upper quartile over the real cases that have the label.
         synthetic: the same over the synthetic cases.
         distance: Kolmogorov-Smirnov distance with its floor; None if too few cases have the label.
+        test: whether all values may be of one distribution.
     """
 
     real: Quartiles
     synthetic: Quartiles
     distance: Comparison | None
+    test: ExchangeTest
 
     def as_json(self) -> Mapping[str, object]:
         """The comparison as JSON values."""
@@ -41,6 +45,7 @@ class ComparedMeasure:
             "real_quartiles": self.real,
             "synthetic_quartiles": self.synthetic,
             "kolmogorov_smirnov": distance,
+            "permutation_test": self.test.as_json(),
         }
 
 
@@ -52,18 +57,26 @@ class LabelComparison:
     Attributes:
         real: proportion of real cases with the label.
         synthetic: proportion of synthetic cases with the label.
+        presence: whether both proportions may be one.
         measures: name -> comparison of the measure.
     """
 
     real: Estimate
     synthetic: Estimate
+    presence: ExchangeTest
     measures: Mapping[str, ComparedMeasure]
+
+    @property
+    def tests(self) -> dict[str, ExchangeTest]:
+        """Every test, by what it is of."""
+        return {PRESENCE: self.presence, **{name: measure.test for name, measure in self.measures.items()}}
 
     def as_json(self) -> Mapping[str, object]:
         """The comparison as JSON values."""
         return {
             "real_share_of_cases": self.real.as_json(),
             "synthetic_share_of_cases": self.synthetic.as_json(),
+            "share_permutation_test": self.presence.as_json(),
             "measures": {name: measure.as_json() for name, measure in self.measures.items()},
         }
 
@@ -85,6 +98,7 @@ class Evaluation:
         permutations: extractor, or part of its features -> test of equal distributions.
         diversity: similarity of images within each cohort; None if images were not compared.
         seams: AUC of a classifier of painted borders; None if nothing painted is known.
+        notes: one sentence on each thing about the cohorts that limits or explains the results.
     """
 
     view_spec: ViewSpec
@@ -98,6 +112,7 @@ class Evaluation:
     permutations: Mapping[str, PermutationTest] = field(default_factory=dict)
     diversity: Diversity | None = None
     seams: Estimate | None = None
+    notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         """The first statistic of each extractor beside its floor; all of them are on the page."""
@@ -140,6 +155,7 @@ class Evaluation:
             "nearest_neighbors": self.nearest_neighbors.as_json() if self.nearest_neighbors else None,
             "masks": {name: label.as_json() for name, label in self.masks.items()},
             "left_out": list(self.left_out),
+            "notes": list(self.notes),
         }
 
 

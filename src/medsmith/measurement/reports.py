@@ -86,7 +86,7 @@ def describe(
         raise CohortError(cohort.root, "has no cases", "at least one", "give the cohort that holds the scans")
     labeled = cohort.ids_with_labels
     if not labeled:
-        raise RequestError(cohort.root, "no case has labels", "lesions are measured in their labels", "add label maps")
+        raise RequestError(cohort.root, "images alone", "lesions are measured in their labels", "add label maps")
     if not any(is_lesion(name) for name in cohort.label_names):
         found = f"no label is a lesion ({', '.join(cohort.label_names)})"
         cure = f"rename it: run medsmith prepare {cohort.root} OUT with --label NAME=VALUE for each"

@@ -18,8 +18,8 @@ from medsmith.preparation.recorded import check_ids, write_subset
 from medsmith.progress import NullProgress, Progress, silent
 
 RECORD = "split.json"
-FEW = 8
-"""Fewer test cases than this leave an interval so wide that hardly any difference shows."""
+EVALUATED, CALIBRATED = 8, 19
+"""Fewest real cases that ``evaluate`` takes, and held-out ones for thresholds of ``privacy``."""
 
 
 def split(
@@ -50,7 +50,7 @@ def split(
             None makes each case its own group.
         scenes: id -> scene, such as that of ``scenes_of``: patients that share a scene are one group.
         patients: the patients of the test set, which ``group`` names; replaces fraction and seed.
-        report: receives one line per cohort, and one where the test cases are few.
+        report: receives one line per cohort, and one that says what the test cases are too few for.
         progress: of writing each cohort.
 
     Returns:
@@ -78,9 +78,20 @@ def split(
         written.append(write_subset(cohort, members, out, RECORD, record, lost, progress or NullProgress()))
         for line in (f"{side}: {_held(members, groups)} -> {out}", *lost_lines(lost)):
             report(line)
-    if len(sides["test"]) < FEW:
-        report(f"{len(sides['test'])} test cases can show large differences only; a larger --test-fraction has more")
+    more = "a larger --test-fraction gives more" if patients is None else "more --patients give more"
+    for line in _few(len(sides["test"]), more):
+        report(line)
     return written[0], written[1]
+
+
+def _few(count: int, more: str) -> tuple[str, ...]:
+    """What the test cases are too few for."""
+    thresholds = f"for the thresholds of privacy ({CALIBRATED} held-out cases, for 5 % of false alarms)"
+    if count < EVALUATED:
+        return (f"{counted(count, 'test case')}: too few for evaluate (at least {EVALUATED}) and {thresholds}; {more}",)
+    if count < CALIBRATED:
+        return (f"{count} test cases: enough for evaluate (at least {EVALUATED}), too few {thresholds}; {more}",)
+    return ()
 
 
 def _held(ids: Sequence[str], groups: Mapping[str, list[str]]) -> str:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from medsmith.synthesis.lesions_page import lesions_line as lesions_line
     from medsmith.synthesis.lesions_page import write_lesions_page as write_lesions_page
     from medsmith.synthesis.options import SynthesisOptions as SynthesisOptions
+    from medsmith.synthesis.pasted import pasted_line as pasted_line
     from medsmith.synthesis.regeneration import regenerate as regenerate
     from medsmith.synthesis.shards import Shard as Shard
     from medsmith.synthesis.shards import join_shards as join_shards
@@ -36,6 +37,7 @@ _MODULES = {
     "synthesize": "coordinator",
     "lesions_line": "lesions_page",
     "write_lesions_page": "lesions_page",
+    "pasted_line": "pasted",
     "Shard": "shards",
     "join_shards": "shards",
     "write_steering_page": "steering_page",

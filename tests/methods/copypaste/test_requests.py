@@ -1,11 +1,13 @@
 """Copy-paste: templates and labels that are named, and what cannot be met."""
 
+import json
 import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import label
 
 import micro
 from medsmith.cases.case_ref import CaseRef
@@ -17,7 +19,7 @@ from medsmith.insertion.memory import memory_needed
 from medsmith.methods.config import apply_settings, validated
 from medsmith.methods.copypaste.config import CopyPasteConfig
 from medsmith.methods.copypaste.request import CopyPasteRequest
-from medsmith.synthesis import SynthesisOptions, synthesize
+from medsmith.synthesis import SynthesisOptions, pasted_line, synthesize
 from medsmith.synthesis.case_synthesis import resolve_sampling
 from medsmith.training import train
 from organ_scans import NAMES, begun, pasted, scan, written
@@ -55,6 +57,34 @@ def test_images_without_labels_are_templates_only_where_none_has_any(method, tmp
     mixed = written([*bare, scan("c", noise=5)], tmp_path / "mixed")
     for seed in range(4):
         assert pasted(method, seed, templates=str(mixed.root)).provenance["template"] == "c"
+
+
+def test_structures_of_the_image_itself_stay_and_are_counted(method, cases, tmp_path):
+    case = pasted(method, 0)
+    template = next(each for each in cases if each.id == case.provenance["template"])
+    assert (case.labels == 2)[template.labels == 2].all()
+    assert case.provenance["own_structures"] == 1
+    assert label(case.labels == 2)[1] == 2
+    healthy = scan("healthy", noise=5)
+    bare = written([replace(healthy, labels=np.where(healthy.labels > 0, 1, 0).astype(np.uint8))], tmp_path / "bare")
+    assert pasted(method, 0, templates=str(bare.root)).provenance["own_structures"] == 0
+
+
+@pytest.mark.parametrize(
+    ("own", "said"),
+    [
+        ([1, 1, 2], "3 of which keep those of their own (4): 2.3 per image and mask; for pasted ones alone"),
+        ([0, 0, 0], "3 structures pasted into 3 images, which had none of their own"),
+        ([], ""),
+    ],
+)
+def test_what_was_pasted_is_said_with_the_structures_that_images_keep(own, said, tmp_path):
+    (tmp_path / "provenance").mkdir()
+    for number, count in enumerate(own):
+        record = {"own_structures": count, "pasted": [{}]}
+        (tmp_path / "provenance" / f"{number}.json").write_text(json.dumps(record))
+    assert said in pasted_line(tmp_path)
+    assert bool(pasted_line(tmp_path)) == bool(own)
 
 
 def test_structures_are_chosen_by_label():

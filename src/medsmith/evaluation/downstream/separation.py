@@ -11,17 +11,14 @@ from jaxtyping import Float32
 
 from medsmith.cases.cohort import Cohort
 from medsmith.data.similarity import NEAR_DUPLICATE, find_scenes, nearest, thumbnails
-from medsmith.errors import CohortError, MedsmithError, counted
+from medsmith.errors import CohortError, counted
 from medsmith.evaluation.downstream.loaded_cohort import LoadedCohort, hash_of
-from medsmith.formats.json_file import read_json
+from medsmith.evaluation.origin import Generator
 from medsmith.preparation.split import linked_groups, patient_groups
 from medsmith.progress import Progress
-from medsmith.runs.checkpoints import read_record
-from medsmith.runs.location import find_run
 
 LEAST_TEST = 2
 """Fewest test patients that an interval can be given for."""
-_PLAN = "synthesis.json"
 
 
 @final
@@ -101,13 +98,10 @@ def check_generator(synthetic: Cohort, test: Cohort, learned_from: Sequence[Coho
     Raises:
         CohortError: it is the test cohort.
     """
-    record = synthetic.root / _PLAN
-    try:
-        run = str(read_json(record)["run"])
-        folder = synthetic.root / run
-        learned = read_record(find_run(folder if folder.is_dir() else run)).fingerprint
-    except (MedsmithError, KeyError):
+    generator = Generator.of(synthetic)
+    if generator is None:
         return "Which cases the generator learned from is not recorded; it must not have seen the test patients."
+    learned = generator.learned
     if learned.cohort_hash == test.content_hash():
         found = f"the generator of {synthetic.root} was trained on it"
         raise CohortError(test.root, found, "test cases are new to everything", "give another cohort")

@@ -1,13 +1,14 @@
 """Permutation test of equal distributions by the Gaussian maximum mean discrepancy (Gretton et al. 2012)."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 import numpy as np
 from jaxtyping import Float64
 
 from medsmith.evaluation.fidelity.kernel import gaussian_kernel
+from medsmith.evaluation.multiple_tests import holm
 
 PERMUTATIONS = 999
 _BLOCK = 250
@@ -24,6 +25,7 @@ class PermutationTest:
         real: number of real cases.
         synthetic: number of synthetic cases.
         permutations: random exchanges.
+        corrected: p value by Holm's procedure over all features that are compared.
     """
 
     value: float
@@ -31,12 +33,14 @@ class PermutationTest:
     real: int
     synthetic: int
     permutations: int
+    corrected: float = 1.0
 
     def as_json(self) -> Mapping[str, float | int]:
         """The test as JSON values."""
         return {
             "gaussian_mmd": self.value,
             "p": self.p,
+            "p_holm": self.corrected,
             "n_real": self.real,
             "n_synthetic": self.synthetic,
             "permutations": self.permutations,
@@ -51,6 +55,8 @@ def permutation_test(
     permutations: int = PERMUTATIONS,
 ) -> PermutationTest:
     """Whether two samples may be of one distribution; exact at any sample size (Phipson and Smyth 2010).
+
+    The units of the features must not depend on which case is real.
 
     The kernel's width is the median distance of all pairs of both samples, which no exchange changes.
 
@@ -71,6 +77,12 @@ def permutation_test(
         # Rounding must not make an exchange that gives the same groups smaller than the observed value.
         exceeding += int(np.count_nonzero(_discrepancies(matrix, drawn) >= value - 1e-12))
     return PermutationTest(value, (1 + exceeding) / (1 + permutations), len(real), len(synthetic), permutations)
+
+
+def corrected(tests: Mapping[str, PermutationTest]) -> dict[str, PermutationTest]:
+    """The tests with p values corrected for their number by Holm's procedure."""
+    p_values = holm(np.array([test.p for test in tests.values()], np.float64))
+    return {name: replace(test, corrected=float(p)) for (name, test), p in zip(tests.items(), p_values, strict=True)}
 
 
 def _discrepancies(

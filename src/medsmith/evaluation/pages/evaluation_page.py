@@ -6,7 +6,6 @@ from dataclasses import replace
 from medsmith.cases.cohort import Cohort
 from medsmith.evaluation.fidelity.bootstrap import Estimate
 from medsmith.evaluation.fidelity.cohort_features import CohortFeatures
-from medsmith.evaluation.fidelity.comparison import Comparison
 from medsmith.evaluation.fidelity.frechet import FRECHET
 from medsmith.evaluation.fidelity.half_samples import METHOD
 from medsmith.evaluation.fidelity.inception import INSTALL, Inception
@@ -20,8 +19,10 @@ from medsmith.evaluation.pages.sections import (
     similarity_sentences,
 )
 from medsmith.evaluation.pages.sheets import Tile, contact_sheet, legend_of, plane_tiles
+from medsmith.evaluation.pages.verdicts import METHOD as TESTS
+from medsmith.evaluation.pages.verdicts import disagreement, image_verdict, mask_verdict, p_text
 from medsmith.evaluation.privacy.nearest_neighbors import NearestNeighbors
-from medsmith.evaluation.result import ComparedMeasure, Evaluation, LabelComparison, Quartiles
+from medsmith.evaluation.result import ComparedMeasure, Evaluation, Quartiles
 
 _ROW = 6
 _UNKNOWN_TRAINING = " Whether they copy what the generator learned from needs its training cohort (--training)."
@@ -58,68 +59,32 @@ def evaluation_page(
 
 def summary_lines(evaluation: Evaluation) -> list[str]:
     """The main results, one sentence each."""
-    lines = []
+    lines = [*evaluation.notes]
     for extractor, statistics in evaluation.distances.items():
         if extractor not in evaluation.extractors:
             continue
         compared = statistics[FRECHET.name]
         lines.append(
             f"{extractor}: Fréchet distance {compared.synthetic} between {compared.synthetic.n} synthetic and as many "
-            f"real cases; {compared.floor} between two real samples of that size (the floor). {_verdict(compared)}"
+            f"real cases; {compared.floor} between two real samples of that size (the floor). "
+            f"{image_verdict(evaluation, extractor)}"
         )
-    lines += _disagreement(evaluation)
+    lines += disagreement(evaluation)
     lines += [*similarity_sentences(evaluation), *seam_sentences(evaluation)]
     if evaluation.nearest_neighbors is not None:
         lines.append(_copy_sentence(evaluation.nearest_neighbors))
     for label, comparison in evaluation.masks.items():
-        lines.append(_mask_sentence(label, comparison))
+        lines.append(mask_verdict(label, comparison))
     return [*lines, *evaluation.left_out]
-
-
-def _disagreement(evaluation: Evaluation) -> list[str]:
-    """Which measures tell the cohorts apart and which do not, where both kinds are there; else nothing."""
-    apart = {extractor: found[FRECHET.name].excess.low > 0 for extractor, found in evaluation.distances.items()}
-    differ, alike = ([name for name, value in apart.items() if value is wanted] for wanted in (True, False))
-    if not (differ and alike):
-        return []
-    return [f"The measures disagree: the cohorts differ by {', '.join(differ)}, and not by {', '.join(alike)}."]
-
-
-def _mask_sentence(label: str, comparison: LabelComparison) -> str:
-    compared = {name: measure.distance for name, measure in comparison.measures.items() if measure.distance}
-    differing = {name: d.synthetic.value for name, d in compared.items() if d.excess.low > 0}
-    if not compared:
-        return f"Masks of {label}: too few cases have the label for a comparison."
-    if not differing:
-        widest = max(compared, key=lambda name: compared[name].excess.value)
-        return (
-            f"Masks of {label}: at this sample size no measure of size, position or shape distinguishes the cohorts; "
-            f"the farthest apart is {widest} (Kolmogorov-Smirnov distance {compared[widest].synthetic.value:.2f}, "
-            f"floor {compared[widest].floor.value:.2f})."
-        )
-    largest = sorted(differing, key=lambda name: -differing[name])
-    listed = ", ".join(f"{name} ({differing[name]:.2f})" for name in largest[:3])
-    return f"Masks of {label} differ in {listed} (Kolmogorov-Smirnov distance, 0 equal to 1 disjoint)."
-
-
-def _verdict(compared: Comparison) -> str:
-    if compared.excess.low > 0:
-        return f"The cohorts differ by more than chance: {compared.excess} above the floor."
-    if compared.excess.high < 0:
-        return (
-            f"Synthetic cases lie nearer to the real ones than other real cases do, as copies would ({compared.excess} "
-            "above the floor): see how near they come to the training cases."
-        )
-    return f"At this sample size the measure does not distinguish the cohorts: {compared.excess} above the floor."
 
 
 def _copy_sentence(found: NearestNeighbors) -> str:
     flagged = found.flagged
     count = round(flagged.value * flagged.n)
-    kind = _nearest_kind(found)
+    kind, whose = _nearest_kind(found), f"{'held-out' if found.held_out_given else 'other'} real cases"
     return (
         f"{count} of {flagged.n} synthetic cases, {_percent(flagged)}, are more similar to a {kind} case "
-        f"than 99 % of {'held-out' if found.held_out_given else 'other'} real cases are."
+        f"than the threshold of {found.limit:.2f} ({found.threshold.origin(whose)})."
         f"{'' if found.held_out_given else _UNKNOWN_TRAINING}"
     )
 
@@ -170,7 +135,7 @@ def _distances(evaluation: Evaluation, extractor: str) -> Section:
     return Section(
         f"Distributions: {extractor}",
         (
-            permutation_sentence(evaluation.permutations[extractor]),
+            permutation_sentence(evaluation, extractor),
             "Fréchet distance, KID and Gaussian MMD: smaller is better; the floor is the value between real samples "
             "of this size. Density (fidelity) and coverage (diversity): values at the floor are as good as "
             "real data. Fréchet distances are comparable only at equal sample size, extractor, grid and gray range.",
@@ -230,10 +195,6 @@ def _copies(
 
 def _masks(evaluation: Evaluation, label: str, real: CohortFeatures, synthetic: CohortFeatures) -> Section:
     comparison = evaluation.masks[label]
-    rows = []
-    for name, measure in comparison.measures.items():
-        rows.append([_with_unit(name, evaluation), *_row(measure)])
-    head = ["", "real: median (quartiles)", "synthetic", "Kolmogorov-Smirnov", "real and real (floor)"]
     panels = [
         Samples(_with_unit(name, evaluation), real.masks[label][name], synthetic.masks[label][name])
         for name in comparison.measures
@@ -242,16 +203,35 @@ def _masks(evaluation: Evaluation, label: str, real: CohortFeatures, synthetic: 
         f"Masks: {label}",
         (
             f"Present in {_percent(comparison.real)} of the real and {_percent(comparison.synthetic)} of the "
-            f"synthetic cases that have labels.",
+            f"synthetic cases that have labels (p = {p_text(comparison.presence.p)}, by Holm "
+            f"{p_text(comparison.presence.corrected)}).",
+            mask_verdict(label, comparison),
         ),
-        (Table(head, rows, "Over the cases that have the label."),) if rows else (),
+        tuple(_mask_tables({_with_unit(name, evaluation): each for name, each in comparison.measures.items()})),
         (Picture(histograms(panels), f"Masks of {label}: proportions of cases."),) if panels else (),
     )
 
 
-def _row(measure: ComparedMeasure) -> list[str]:
-    distances = [str(measure.distance.synthetic), str(measure.distance.floor)] if measure.distance else ["", ""]
-    return [_spread(measure.real), _spread(measure.synthetic), *distances]
+def _mask_tables(measures: Mapping[str, ComparedMeasure]) -> Iterator[Table]:
+    """Both cohorts with the test of each measure, then the distances against their floor."""
+    if measures:
+        head = ["", "real: median (quartiles)", "synthetic", "distance", "p", "p, Holm"]
+        rows = [
+            [name, _spread(of.real), _spread(of.synthetic), f"{of.test.value:.2f}", *map(p_text, _p_values(of))]
+            for name, of in measures.items()
+        ]
+        yield Table(head, rows, f"Over the cases that have the label; Kolmogorov-Smirnov distance of all. {TESTS}")
+    against_floor = {name: of.distance for name, of in measures.items() if of.distance is not None}
+    if against_floor:
+        head = ["", "real and synthetic", "real and real (floor)", "n each"]
+        rows = [
+            [name, str(each.synthetic), str(each.floor), str(each.synthetic.n)] for name, each in against_floor.items()
+        ]
+        yield Table(head, rows, f"Kolmogorov-Smirnov distance at the size of half of the real cases; {METHOD}.")
+
+
+def _p_values(measure: ComparedMeasure) -> tuple[float, float]:
+    return measure.test.p, measure.test.corrected
 
 
 def _with_unit(measure: str, evaluation: Evaluation) -> str:
@@ -270,7 +250,7 @@ def _method(evaluation: Evaluation) -> Section:
         "compared samples. The case is the unit of resampling.",
         "These numbers do not measure the utility of the cases: for that, train on them and test on real ones.",
     ]
-    sentences += evaluation.left_out
+    sentences += [*evaluation.notes, *evaluation.left_out]
     if evaluation.extractors and Inception.name not in evaluation.extractors:
         sentences.append(
             f"{Inception.name} features were not computed because the weights are missing; install them with: "

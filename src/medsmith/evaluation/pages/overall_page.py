@@ -16,6 +16,7 @@ from medsmith.evaluation.fidelity.realism import NEIGHBORS, realism
 from medsmith.evaluation.fidelity.views import View
 from medsmith.evaluation.pages.page import Page, Picture, Section
 from medsmith.evaluation.pages.sheets import contact_sheet, plane_tiles
+from medsmith.evaluation.pages.verdicts import is_told_apart, p_of
 from medsmith.evaluation.privacy.page import PROVES
 from medsmith.evaluation.privacy.result import Privacy
 from medsmith.evaluation.result import Evaluation
@@ -63,8 +64,9 @@ def _real_enough(evaluation: Evaluation) -> str:
     for name in evaluation.extractors:
         if name in evaluation.distances:
             found = evaluation.distances[name][FRECHET.name]
-            text = f"{name} (Fréchet distance {found.synthetic}, floor {found.floor}, n {found.synthetic.n})"
-            (apart if found.excess.low > 0 else alike).append(text)
+            distance = f"Fréchet distance {found.synthetic}, floor {found.floor}, n {found.synthetic.n}"
+            text = f"{name} ({p_of(evaluation, name)}; {distance})"
+            (apart if is_told_apart(evaluation, name) else alike).append(text)
     if not apart and not alike:
         return "Real enough? Unknown: images were not compared."
     if not apart:
@@ -87,7 +89,7 @@ def _private(privacy: Privacy) -> str:
         answer = "No: more near-copies than chance explains"
     elif None in beyond and any(share.value for share, _ in found.values()):
         answer = "Unknown: there are near-copies, and too few real cases to tell whether chance explains them"
-    return f"Private? {answer}: {', '.join(counts)} are nearer to a training case than 99 % of other real cases are."
+    return f"Private? {answer}: {', '.join(counts)} are above the thresholds for copies."
 
 
 def _useful(utility: Utility) -> str:
@@ -117,7 +119,8 @@ def _points_of(result: ArmResult) -> str:
 
 def _limits(evaluation: Evaluation, privacy: Privacy, utility: Utility) -> list[str]:
     lines = [line for size in utility.sizes for line in limits_of(size, utility)]
-    return [*evaluation.left_out, *privacy.left_out, PROVES, *lines, *utility.notes]
+    notes = dict.fromkeys((*evaluation.notes, *privacy.notes))
+    return [*notes, *evaluation.left_out, *privacy.left_out, PROVES, *lines, *utility.notes]
 
 
 def _named(name: str, page: Page) -> Iterator[Section]:

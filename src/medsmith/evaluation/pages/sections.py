@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from medsmith.evaluation.fidelity.bootstrap import Estimate
-from medsmith.evaluation.fidelity.permutation import PermutationTest
 from medsmith.evaluation.pages.page import Section, Table
+from medsmith.evaluation.pages.verdicts import p_of
 from medsmith.evaluation.result import Evaluation
 
 _SEAM = 0.8
@@ -13,11 +13,13 @@ _NO_SEAM = 0.6
 """Upper end of the interval of the AUC below which there is no seam to speak of."""
 
 
-def permutation_sentence(test: PermutationTest) -> str:
-    """Whether the distributions may be equal."""
+def permutation_sentence(evaluation: Evaluation, name: str) -> str:
+    """Whether the distributions of some features may be equal."""
+    test = evaluation.permutations[name]
     return (
         f"Permutation test of equal distributions (Gaussian MMD {test.value:.3g}, its width the median distance): "
-        f"p = {test.p:.3g}, {test.real} real and {test.synthetic} synthetic cases, {test.permutations} exchanges."
+        f"{p_of(evaluation, name)}; {test.real} real and {test.synthetic} synthetic cases, {test.permutations} "
+        "exchanges."
     )
 
 

@@ -4,6 +4,7 @@ import hashlib
 import json
 import platform
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from medsmith.errors import CohortError, RequestError, counted, similar
 from medsmith.evaluation.fidelity.computing import computed_line
 from medsmith.evaluation.fidelity.extractors import Extractor
 from medsmith.evaluation.fidelity.radiomics import Radiomics
+from medsmith.evaluation.origin import made_from_notes, origin_notes
 from medsmith.evaluation.pages.page import Page, check_results_folder, write_page
 from medsmith.evaluation.privacy.batches import Keep, KeptParts, find_in_batches
 from medsmith.evaluation.privacy.embedding import measure_nearness
@@ -23,6 +25,7 @@ from medsmith.evaluation.privacy.nearest_neighbors import count_searches, find_n
 from medsmith.evaluation.privacy.page import privacy_page
 from medsmith.evaluation.privacy.regions import Prepared, prepare_cohort
 from medsmith.evaluation.privacy.result import ImageCopies, MapCopies, Privacy
+from medsmith.evaluation.privacy.threshold import uncalibrated_notes
 from medsmith.formats.atomic import remove_temporary_files, remove_temporary_files_below, write_json
 from medsmith.formats.lock import hold_output
 from medsmith.progress import Advance, NullProgress, Progress
@@ -106,6 +109,7 @@ def privacy_and_page(
         cohorts = prepared["synthetic"], prepared["training"], prepared.get("held-out")
         with progress.task("search for copies", _count(cohorts)) as advance:
             found = _measure(cohorts, keep, advance, {**lines, **(facts or {})})
+        found = replace(found, notes=_notes(found, named, prepared))
         write_json(out / RECORD, found.as_json())
         page = privacy_page(found, named, values)
         write_page(page, out / PAGE)
@@ -141,6 +145,16 @@ def _measure(cohorts: _Cohorts, keep: Keep, advance: Advance, facts: Mapping[str
             "cases that the generator was not trained on (--held-out)."
         )
     return Privacy(images, lesions, labels, nearness, facts, tuple(left_out))
+
+
+def _notes(found: Privacy, named: Mapping[str, Cohort], prepared: Mapping[str, Prepared]) -> tuple[str, ...]:
+    """What limits or explains the results."""
+    held_out, synthetic = named.get("held-out"), named["synthetic"]
+    if held_out is None:
+        return (*made_from_notes(synthetic), *uncalibrated_notes(found.thresholds, "training"))
+    images = prepared["held-out"].ids, prepared["held-out"].images.coarse
+    origin = origin_notes("held-out", held_out, images, prepared["training"].images.coarse, synthetic)
+    return (*origin, *uncalibrated_notes(found.thresholds, "held-out"))
 
 
 def _image_copies(

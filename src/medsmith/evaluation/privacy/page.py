@@ -54,7 +54,7 @@ def privacy_page(found: Privacy, cohorts: Mapping[str, Cohort], values: Mapping[
         *([_image_section("Copies of lesion regions", found.lesions, lesion, (_LESIONS,))] if found.lesions else []),
         *([_map_section(found.labels, cohorts)] if found.labels else []),
         *(_nearness_section(name, nearness) for name, nearness in found.nearness.items()),
-        Section("Methods and limits", (*_methods(), PROVES, *found.left_out)),
+        Section("Methods and limits", (*_methods(), PROVES, *found.notes, *found.left_out)),
     ]
     title = f"What {len(cohorts['synthetic'])} synthetic cases give away of {len(cohorts['training'])} training cases"
     return Page(title, summary_lines(found), sections, found.facts)
@@ -62,7 +62,7 @@ def privacy_page(found: Privacy, cohorts: Mapping[str, Cohort], values: Mapping[
 
 def summary_lines(found: Privacy) -> list[str]:
     """The main results, one sentence each."""
-    lines = []
+    lines = [*found.notes]
     for name, images in (("whole images", found.images), ("lesion regions", found.lesions)):
         if images:
             copies = images.found
@@ -77,9 +77,7 @@ def summary_lines(found: Privacy) -> list[str]:
 
 
 def _copies_sentence(what: str, flagged: Estimate, copied: Estimate, threshold: Threshold) -> str:
-    than = f"than 99 % of {threshold.limit.n} real cases that are no copies (threshold {threshold.limit.value:.3f})"
-    if threshold.false_alarms is None:
-        than = f"than the fixed threshold {threshold.limit.value:.3f} (too few real cases to set one)"
+    than = f"than the threshold of {threshold.limit.value:.3f} ({threshold.origin('real cases that are no copies')})"
     return (
         f"Copies, {what}: {_count(flagged)} synthetic cases are more similar to a training case {than}; they copy "
         f"{_count(copied)} training cases.{_chance(flagged, threshold)}"

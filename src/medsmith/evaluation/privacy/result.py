@@ -9,6 +9,7 @@ from medsmith.evaluation.privacy.embedding import Nearness
 from medsmith.evaluation.privacy.label_copies import LabelCopies
 from medsmith.evaluation.privacy.membership import Membership
 from medsmith.evaluation.privacy.nearest_neighbors import NearestNeighbors, similarities_of
+from medsmith.evaluation.privacy.threshold import Threshold
 
 Ids = tuple[str, ...]
 
@@ -88,6 +89,7 @@ class Privacy:
         nearness: extractor name -> distances between features of whole images.
         facts: hashes, counts, versions.
         left_out: one sentence on each part that could not be measured.
+        notes: one sentence on each thing about the cohorts that limits or explains the results.
     """
 
     images: ImageCopies | None
@@ -96,6 +98,14 @@ class Privacy:
     nearness: Mapping[str, Nearness]
     facts: Mapping[str, str]
     left_out: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def thresholds(self) -> dict[str, Threshold]:
+        """What is compared -> threshold for copies."""
+        images = {"whole images": self.images, "lesion regions": self.lesions}
+        found = {what: each.found.threshold for what, each in images.items() if each is not None}
+        return found | ({"label maps": self.labels.found.threshold} if self.labels else {})
 
     def as_json(self) -> Mapping[str, object]:
         """All results as JSON values."""
@@ -106,4 +116,5 @@ class Privacy:
             **{name: None if part is None else part.as_json() for name, part in parts.items()},
             "nearness": {name: found.as_json() for name, found in self.nearness.items()},
             "left_out": list(self.left_out),
+            "notes": list(self.notes),
         }

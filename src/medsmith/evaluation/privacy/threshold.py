@@ -12,6 +12,8 @@ from medsmith.data.similarity import LEAST_COPY, NEAR_DUPLICATE
 from medsmith.evaluation.fidelity.bootstrap import LEVEL, Estimate, proportion
 
 QUANTILE = 0.99
+CALIBRATED = 19
+"""Fewest real cases whose largest value no more than 1 in 20 new ones exceed by chance."""
 _RESAMPLES = 2000
 _DUPLICATE = 0.97
 """Median from which on the reference consists of duplicates."""
@@ -32,7 +34,7 @@ class Levels:
     near_duplicate: float
 
 
-IMAGES, MAPS = Levels(LEAST_COPY, NEAR_DUPLICATE), Levels(0.5, 0.995)
+IMAGES, MAPS = Levels(LEAST_COPY, NEAR_DUPLICATE), Levels(LEAST_COPY, 0.995)
 
 
 @final
@@ -76,6 +78,21 @@ class Threshold:
         limit = Estimate(value, min(low, value), max(high, value), len(kept), "percentile bootstrap over cases")
         return cls(limit, omitted, proportion(int(alarms), len(kept)))
 
+    @property
+    def is_calibrated(self) -> bool:
+        """Whether the real cases suffice to hold false alarms to 5 %: their largest value is exceeded by 1 in n + 1."""
+        return self.limit.n >= CALIBRATED
+
+    def origin(self, whose: str) -> str:
+        """What the threshold is: a percentile of real cases, or fixed.
+
+        Args:
+            whose: the real cases are, such as "held-out real cases".
+        """
+        if self.false_alarms is None:
+            return "fixed: too few real cases to set one"
+        return f"the 99th percentile of {self.limit.n} {whose}, at least {LEAST_COPY:g}"
+
     def exceeded_by(self, flagged: Estimate) -> bool | None:
         """Whether more synthetic cases are flagged than real ones are by chance; None if false alarms are unknown.
 
@@ -95,9 +112,29 @@ class Threshold:
         return {
             "quantile": QUANTILE,
             "limit": self.limit.as_json(),
+            "cases_for_5_percent_false_alarms": CALIBRATED,
+            "holds_5_percent_false_alarms": self.is_calibrated,
             "near_duplicates": self.near_duplicates.as_json() if self.near_duplicates else None,
             "false_alarms_leave_one_out": self.false_alarms.as_json() if self.false_alarms else None,
         }
+
+
+def uncalibrated_notes(thresholds: Mapping[str, Threshold], whose: str) -> tuple[str, ...]:
+    """One sentence on the thresholds that rest on too few real cases; none if all rest on enough.
+
+    Args:
+        thresholds: what is compared -> threshold.
+        whose: the real cases are, such as "held-out".
+    """
+    few = {what: each.limit.n for what, each in thresholds.items() if not each.is_calibrated}
+    if not few:
+        return ()
+    listed, chance = ", ".join(f"{what} {n}" for what, n in few.items()), 100 / (min(few.values()) + 1)
+    return (
+        f"Too few {whose} cases to set the thresholds for copies ({listed}; near-duplicates do not count): of n cases "
+        f"the largest similarity is exceeded by about 1 in n + 1 new real cases by chance, here {chance:.0f} %. "
+        f"False alarms of no more than 5 % need at least {CALIBRATED} {whose} cases, better 100.",
+    )
 
 
 def _duplicates(reference: Float64[np.ndarray, " n"], levels: Levels) -> Bool[np.ndarray, " n"]:

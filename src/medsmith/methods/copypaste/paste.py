@@ -21,7 +21,7 @@ from medsmith.methods.copypaste.patch import Patch
 from medsmith.methods.copypaste.places import Density, Place, find_place
 from medsmith.methods.copypaste.request import CopyPasteRequest
 from medsmith.methods.copypaste.rings import Match, gray_of, ring_around
-from medsmith.methods.copypaste.structures import Triple
+from medsmith.methods.copypaste.structures import TOUCHING, Triple
 
 APART = 1
 """Voxels between two structures, at least."""
@@ -59,12 +59,19 @@ class Canvas:
         """Voxels of some labels, or of the unlabeled body where none is named."""
         if not within:
             return np.asarray(self.body & (self.labels == 0), bool)
-        values = [self.label_names[name] for name in within if name in self.label_names]
+        return self._voxels_of(within)
+
+    def count(self, structures: Collection[str]) -> int:
+        """Structures, voxels of some labels that touch, that are there."""
+        return int(ndimage.label(self._voxels_of(structures), TOUCHING)[1])
+
+    def _voxels_of(self, names: Collection[str]) -> Bool[np.ndarray, "x y z"]:
+        values = [self.label_names[name] for name in names if name in self.label_names]
         return np.asarray(np.isin(self.labels, values), bool)
 
     def apart_from(self, tissue: Bool[np.ndarray, "x y z"], structures: Collection[str]) -> Bool[np.ndarray, "x y z"]:
         """What of a tissue is some voxels away from all structures."""
-        taken = np.isin(self.labels, [self.label_names[name] for name in structures if name in self.label_names])
+        taken = self._voxels_of(structures)
         return tissue & ~ndimage.maximum_filter(taken, 2 * APART + 1) if taken.any() else tissue
 
 

@@ -25,7 +25,7 @@ from medsmith.reports.organs import is_lesion
 
 _RING = 3
 """Shortest edges of a voxel that the ring reaches which tells what surrounds a structure."""
-_TOUCHING = np.ones((3, 3, 3), bool)
+TOUCHING = np.ones((3, 3, 3), bool)
 _Edge = Annotated[float, Field(gt=0)]
 Triple = tuple[_Edge, _Edge, _Edge]
 
@@ -150,7 +150,7 @@ def find_structures(case: Case, config: CopyPasteConfig) -> Iterator[Structure]:
     labels = case.require_labels()
     names = {case.label_names[name]: name for name in pasted_labels(case.label_names, config)}
     patient = patient_of(case.id, config.group)
-    parts, _ = ndimage.label(np.isin(labels, list(names)), _TOUCHING)
+    parts, _ = ndimage.label(np.isin(labels, list(names)), TOUCHING)
     body = body_of(case.require_image(), case.channel_names)
     for index, bounds in enumerate(ndimage.find_objects(parts)):
         x, y, z = bounds

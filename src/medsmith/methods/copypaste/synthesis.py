@@ -103,6 +103,7 @@ def paste_into(
     request, rng = pasting.request, np.random.Generator(np.random.PCG64(derive_seed(seed, "structures")))
     canvas = _canvas(template, facts)
     _check_within(request, template)
+    own = canvas.count(pasting.structures)
     least, most = request.per_image
     wanted = int(rng.integers(least, most + 1))
     records: list[Mapping[str, Any]] = []
@@ -125,7 +126,7 @@ def paste_into(
         channel_names=template.channel_names,
         label_names=facts.label_names,
         stored=template.stored,
-        provenance={"template": template.id, "pasted": records},
+        provenance={"template": template.id, "own_structures": own, "pasted": records},
     )
 
 
