@@ -8,8 +8,8 @@ from jaxtyping import Float64
 from medsmith.evaluation.fidelity.bootstrap import proportion
 from medsmith.evaluation.fidelity.cohort_features import CohortFeatures
 from medsmith.evaluation.fidelity.comparison import ComparisonPlan, compare
-from medsmith.evaluation.fidelity.exchange_test import ExchangeTest, corrected, exchange_test
 from medsmith.evaluation.fidelity.masks import KOLMOGOROV_SMIRNOV
+from medsmith.evaluation.fidelity.two_sample_test import TwoSampleTest, corrected, two_sample_test
 from medsmith.evaluation.result import PRESENCE, ComparedMeasure, LabelComparison, quartiles
 from medsmith.evaluation.scope import MIN_REAL, MIN_SYNTHETIC
 
@@ -29,9 +29,9 @@ def compare_masks(real: CohortFeatures, synthetic: CohortFeatures, plan: Compari
         of_synthetic = synthetic.masks[label]
         counts = [(_count(of_real), len(real.with_labels)), (_count(of_synthetic), len(synthetic.with_labels))]
         both = [name for name in of_real if of_synthetic]
-        tests = {name: exchange_test(of_real[name], of_synthetic[name], seed=plan.seed) for name in both}
+        tests = {name: two_sample_test(of_real[name], of_synthetic[name], seed=plan.seed) for name in both}
         has_it, has_it_too = (np.where(np.arange(total) < count, 1.0, 0.0) for count, total in counts)
-        tests = corrected({PRESENCE: exchange_test(has_it, has_it_too, seed=plan.seed), **tests})
+        tests = corrected({PRESENCE: two_sample_test(has_it, has_it_too, seed=plan.seed), **tests})
         found[label] = LabelComparison(
             proportion(*counts[0]),
             proportion(*counts[1]),
@@ -42,7 +42,7 @@ def compare_masks(real: CohortFeatures, synthetic: CohortFeatures, plan: Compari
 
 
 def _compared(
-    x: Float64[np.ndarray, " n"], y: Float64[np.ndarray, " m"], test: ExchangeTest, plan: ComparisonPlan
+    x: Float64[np.ndarray, " n"], y: Float64[np.ndarray, " m"], test: TwoSampleTest, plan: ComparisonPlan
 ) -> ComparedMeasure:
     enough = len(x) >= MIN_REAL and len(y) >= MIN_SYNTHETIC
     distance = compare(KOLMOGOROV_SMIRNOV, x[:, None], y[:, None], plan) if enough else None

@@ -10,9 +10,9 @@ from jaxtyping import Float64
 from medsmith.evaluation.fidelity.bootstrap import Estimate
 from medsmith.evaluation.fidelity.comparison import Comparison, ComparisonPlan
 from medsmith.evaluation.fidelity.diversity import Diversity
-from medsmith.evaluation.fidelity.exchange_test import ExchangeTest
 from medsmith.evaluation.fidelity.measured_distance import MeasuredDistance
 from medsmith.evaluation.fidelity.permutation import PermutationTest
+from medsmith.evaluation.fidelity.two_sample_test import TwoSampleTest
 from medsmith.evaluation.fidelity.views import ViewSpec
 from medsmith.evaluation.pages.page import WARNING
 from medsmith.evaluation.privacy.nearest_neighbors import NearestNeighbors
@@ -36,7 +36,7 @@ class ComparedMeasure:
     real: Quartiles
     synthetic: Quartiles
     distance: Comparison | None
-    test: ExchangeTest
+    test: TwoSampleTest
 
     def as_json(self) -> Mapping[str, object]:
         """The comparison as JSON values."""
@@ -63,11 +63,11 @@ class LabelComparison:
 
     real: Estimate
     synthetic: Estimate
-    presence: ExchangeTest
+    presence: TwoSampleTest
     measures: Mapping[str, ComparedMeasure]
 
     @property
-    def tests(self) -> dict[str, ExchangeTest]:
+    def tests(self) -> dict[str, TwoSampleTest]:
         """Every test, by what it is of."""
         return {PRESENCE: self.presence, **{name: measure.test for name, measure in self.measures.items()}}
 

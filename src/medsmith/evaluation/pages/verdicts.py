@@ -1,7 +1,7 @@
 """Whether two cohorts are told apart, in sentences: by permutation tests, corrected for their number."""
 
-from medsmith.evaluation.fidelity.exchange_test import LEVEL, can_differ
 from medsmith.evaluation.fidelity.frechet import FRECHET
+from medsmith.evaluation.fidelity.two_sample_test import LEVEL, can_differ
 from medsmith.evaluation.result import PRESENCE, Evaluation, LabelComparison
 
 METHOD = (

@@ -9,10 +9,10 @@ from scipy import stats
 from medsmith.data.copies import Searchable
 from medsmith.evaluation.fidelity.cohort_features import CohortFeatures
 from medsmith.evaluation.fidelity.comparison import ComparisonPlan
-from medsmith.evaluation.fidelity.exchange_test import LEVEL, can_differ, corrected, exchange_test
 from medsmith.evaluation.fidelity.feature_rows import feature_rows
 from medsmith.evaluation.fidelity.permutation import permutation_test
 from medsmith.evaluation.fidelity.radiomics import Radiomics
+from medsmith.evaluation.fidelity.two_sample_test import LEVEL, can_differ, corrected, two_sample_test
 from medsmith.evaluation.fidelity.views import ViewSpec
 
 FEW = st.lists(st.integers(0, 4), min_size=2, max_size=5)
@@ -26,7 +26,7 @@ def distance(x, y):
 @given(FEW, FEW)
 def test_all_divisions_of_few_cases_give_the_p_value_of_scipy(x, y):
     x, y = np.array(x, float), np.array(y, float)
-    found = exchange_test(x, y, seed=0)
+    found = two_sample_test(x, y, seed=0)
     theirs = stats.permutation_test((x, y), distance, n_resamples=10**6, alternative="greater")
     assert found.value == pytest.approx(theirs.statistic)
     assert found.p == pytest.approx(theirs.pvalue)
@@ -37,24 +37,24 @@ def test_all_divisions_of_few_cases_give_the_p_value_of_scipy(x, y):
 def test_random_divisions_agree_with_the_exact_distribution_of_kolmogorov_and_smirnov():
     x, y = np.arange(12.0), np.arange(14) + 4.5
     exact = stats.ks_2samp(x, y, method="exact")
-    found = exchange_test(x, y, seed=1)
+    found = two_sample_test(x, y, seed=1)
     assert found.value == pytest.approx(exact.statistic)
     assert found.divisions == 5000
     assert found.p == pytest.approx(exact.pvalue, abs=0.01)
-    assert found == exchange_test(x, y, seed=1)
-    apart = exchange_test(x, x + 100, seed=1)
+    assert found == two_sample_test(x, y, seed=1)
+    apart = two_sample_test(x, x + 100, seed=1)
     assert (apart.value, apart.p, apart.smallest) == (1, 1 / 5000, 1 / 5000)
 
 
 def test_equal_values_never_differ():
-    found = exchange_test(np.ones(9), np.ones(10), seed=0)
+    found = two_sample_test(np.ones(9), np.ones(10), seed=0)
     assert (found.value, found.p, found.smallest) == (0, 1, 1)
     assert not can_differ({"a": found})
 
 
 def test_measures_that_cannot_differ_count_for_nothing():
-    apart = exchange_test(np.arange(5.0), np.arange(5) + 10.0, seed=0)
-    alike = exchange_test(np.ones(5), np.ones(5), seed=0)
+    apart = two_sample_test(np.arange(5.0), np.arange(5) + 10.0, seed=0)
+    alike = two_sample_test(np.ones(5), np.ones(5), seed=0)
     found = corrected({"a": apart, "b": alike, "c": apart, "d": alike})
     assert apart.p == 2 / 252
     assert [found[name].corrected for name in "abcd"] == [4 / 252, 1, 4 / 252, 1]
@@ -66,9 +66,9 @@ def test_of_equal_cohorts_about_one_in_twenty_is_claimed_to_differ_and_planted_d
     rng, claims, missed = np.random.default_rng(0), 0, 0
     for trial in range(200):
         values = np.vstack([rng.standard_normal((7, 19)), 1 + rng.binomial(2, 0.3, (2, 19))]).astype(float)
-        tests = {str(row): exchange_test(v[:9], v[9:], seed=trial, exchanges=499) for row, v in enumerate(values)}
+        tests = {str(row): two_sample_test(v[:9], v[9:], seed=trial, permutations=499) for row, v in enumerate(values)}
         claims += min(test.corrected for test in corrected(tests).values()) <= LEVEL
-        tests["0"] = exchange_test(values[0, :9], values[0, 9:] + 4, seed=trial, exchanges=499)
+        tests["0"] = two_sample_test(values[0, :9], values[0, 9:] + 4, seed=trial, permutations=499)
         missed += corrected(tests)["0"].corrected > LEVEL
     assert claims / 200 <= 0.08
     assert missed / 200 <= 0.05

@@ -1,6 +1,6 @@
-"""Exact test whether one measure is distributed alike in two cohorts: exchanges of cases, Kolmogorov-Smirnov distance.
+"""Permutation test whether one measure is distributed alike in two cohorts, by the Kolmogorov-Smirnov distance.
 
-Ties need no correction: every exchange divides the same values, ties among them, in another way.
+Ties need no correction: every permutation divides the same values, ties among them, in another way.
 """
 
 import math
@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float64, Int64
 
 from medsmith.evaluation.multiple_tests import holm
 
-EXCHANGES = 4999
+PERMUTATIONS = 4999
 LEVEL = 0.05
 """P value up to which cohorts are said to differ."""
 _CELLS = 1_000_000
@@ -22,7 +22,7 @@ _CELLS = 1_000_000
 
 @final
 @dataclass(frozen=True)
-class ExchangeTest:
+class TwoSampleTest:
     """Result of the test of one measure.
 
     Attributes:
@@ -31,7 +31,7 @@ class ExchangeTest:
         smallest: p value of the largest distance that any division of these values has.
         real: number of real cases.
         synthetic: number of synthetic cases.
-        divisions: all of them where they are at most ``EXCHANGES``, else random ones and the observed one.
+        divisions: all of them where they are at most ``PERMUTATIONS``, else random ones and the observed one.
         corrected: p value by Holm's procedure over the measures of the label.
     """
 
@@ -56,23 +56,23 @@ class ExchangeTest:
         }
 
 
-def exchange_test(
+def two_sample_test(
     real: Float64[np.ndarray, " n"],
     synthetic: Float64[np.ndarray, " m"],
     *,
     seed: int,
-    exchanges: int = EXCHANGES,
-) -> ExchangeTest:
+    permutations: int = PERMUTATIONS,
+) -> TwoSampleTest:
     """Whether a measure may be of one distribution in both cohorts; exact at any number of cases.
 
     All divisions of the cases into groups of these sizes are compared, or random ones where there are more than
-    ``exchanges`` (Phipson and Smyth 2010).
+    ``permutations`` (Phipson and Smyth 2010).
 
     Args:
         real: the measure of at least one case.
         synthetic: likewise.
         seed: of the random divisions.
-        exchanges: their number.
+        permutations: their number.
     """
     n, m = len(real), len(synthetic)
     order = np.argsort(np.concatenate([real, synthetic]), kind="stable")
@@ -81,18 +81,18 @@ def exchange_test(
     observed = _distances((order < n)[None], ends, (n, m))[0]
     rows = np.arange(n + m)
     largest = _distances(np.stack([rows < n, rows >= m]), ends, (n, m)).max()
-    whole = math.comb(n + m, n) <= exchanges
+    whole = math.comb(n + m, n) <= permutations
     reached = np.zeros(2, int) if whole else np.ones(2, int)
     divisions = 0 if whole else 1
-    for block in _all_divisions(n, m) if whole else _random_divisions(n, m, exchanges, seed):
+    for block in _all_divisions(n, m) if whole else _random_divisions(n, m, permutations, seed):
         found = _distances(block, ends, (n, m))
         reached += [np.count_nonzero(found >= observed), np.count_nonzero(found >= largest)]
         divisions += len(block)
     p, smallest = reached / divisions
-    return ExchangeTest(float(observed) / (n * m), float(p), float(smallest), n, m, divisions)
+    return TwoSampleTest(float(observed) / (n * m), float(p), float(smallest), n, m, divisions)
 
 
-def corrected(tests: Mapping[str, ExchangeTest]) -> dict[str, ExchangeTest]:
+def corrected(tests: Mapping[str, TwoSampleTest]) -> dict[str, TwoSampleTest]:
     """The tests with p values by Holm's procedure over those that can reach ``LEVEL``.
 
     Others cannot show a difference whatever it is, and count for nothing (Tarone 1990): whether a test is one of them
@@ -104,7 +104,7 @@ def corrected(tests: Mapping[str, ExchangeTest]) -> dict[str, ExchangeTest]:
     return {name: replace(test, corrected=of_able.get(name, 1.0)) for name, test in tests.items()}
 
 
-def can_differ(tests: Mapping[str, ExchangeTest]) -> bool:
+def can_differ(tests: Mapping[str, TwoSampleTest]) -> bool:
     """Whether any difference of the cohorts, however large, could reach ``LEVEL`` after the correction."""
     able = [test.smallest for test in tests.values() if test.smallest <= LEVEL]
     return bool(able) and min(able) * len(able) <= LEVEL
