@@ -120,6 +120,8 @@ def _check_complete(data: Any, place: str) -> None:
 
 def _header(path: Path, place: str, data: Any) -> Header:
     modality, frames = str(data.get("Modality") or ""), int(data.get("NumberOfFrames") or 0)
+    if frames == 1 and "ImagePositionPatient" in data:
+        frames = 0  # some writers count the frame of a slice, which is placed as one all the same
     size = int(data.get("Rows") or 0), int(data.get("Columns") or 0)
     placed = "ImagePositionPatient" in data or "SharedFunctionalGroupsSequence" in data
     number = data.get("SeriesNumber")
