@@ -12,12 +12,12 @@ from typing import final
 from highdicom import ContributingEquipment
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.sr.codedict import codes
-from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian, RTStructureSetStorage
 
 from medsmith.exporting.identity import MAKER, NOTICE, Identity
 from medsmith.formats.atomic import write_bytes
 
-IMPLEMENTATION = "2.25.225116843016352217453421853401266493031"
+IMPLEMENTATION = "2.25.225116843016351688548375772001002559079"
 """Implementation Class UID: UUID-derived, of this writer."""
 _COPIED = (
     "PatientName",
@@ -133,15 +133,24 @@ def derivation(identity: Identity) -> str:
     return f"{NOTICE}; {identity.model}" if identity.synthetic else "converted"
 
 
+def _syntax(dataset: Dataset) -> UID:
+    """The transfer syntax of an object.
+
+    A contour may take more than the 64 KiB that Contour Data has where value representations are explicit (PS3.5,
+    7.1.2).
+    """
+    return ImplicitVRLittleEndian if dataset.SOPClassUID == RTStructureSetStorage else ExplicitVRLittleEndian
+
+
 def write_dicom(path: Path, dataset: Dataset) -> None:
-    """Writes an object as a file, atomically; preamble zero, explicit little endian.
+    """Writes an object as a file, atomically; preamble zero, little endian, structure sets with implicit VR.
 
     Raises:
         FileError: it cannot be written.
     """
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = dataset.SOPClassUID, dataset.SOPInstanceUID
-    meta.TransferSyntaxUID, meta.ImplementationClassUID = ExplicitVRLittleEndian, IMPLEMENTATION
+    meta.TransferSyntaxUID, meta.ImplementationClassUID = _syntax(dataset), IMPLEMENTATION
     meta.ImplementationVersionName = MAKER.upper()
     file = FileDataset("", dict(dataset.items()), preamble=bytes(128), file_meta=meta)
     buffer = BytesIO()

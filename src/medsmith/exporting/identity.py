@@ -1,6 +1,7 @@
 """Who and what a DICOM export is about: identifiers, the patient that does not exist, and the equipment.
 
-Identifiers follow from the content, so that the same case gives the same bytes (PS3.5, B.2: UUID-derived).
+Identifiers follow from the content, so that the same case gives the same bytes (PS3.5, B.2: UUID-derived; RFC 9562,
+version 8: bits of a hash).
 """
 
 import hashlib
@@ -42,7 +43,7 @@ class Identity:
     def uid(self, *words: object) -> str:
         """The identifier of a part of this case: equal for equal words and content."""
         text = "\n".join((self.digest, self.date, *map(str, words)))
-        return f"2.25.{int.from_bytes(hashlib.sha256(text.encode()).digest()[:_BYTES], 'big')}"
+        return f"2.25.{_uuid(hashlib.sha256(text.encode()).digest())}"
 
     @property
     def version(self) -> str:
@@ -91,6 +92,12 @@ def identity_of(case: Case, date: str, written: Iterable[object] = ()) -> Identi
     for array in (case.image, case.labels):
         digest.update(b"none" if array is None else np.ascontiguousarray(array).tobytes())
     return Identity(case.id, digest.hexdigest(), case.synthetic, case.provenance or {}, date)
+
+
+def _uuid(digest: bytes) -> int:
+    """A UUID of version 8 and the variant of RFC 9562, its other bits those of a digest."""
+    found = int.from_bytes(digest[:_BYTES], "big")
+    return found & ~(0xF << 76) & ~(0b11 << 62) | 8 << 76 | 0b10 << 62
 
 
 def _plain(value: object) -> object:

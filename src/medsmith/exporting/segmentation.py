@@ -32,6 +32,8 @@ _PARTS: Mapping[str, Code] = MappingProxyType(
      "hippocampus": codes.SCT.Hippocampus, "breast": codes.SCT.Breast, "bone": codes.SCT.Bone}
 )  # fmt: skip
 """Word in a label name -> anatomical structure."""
+_UNKNOWN = "not known"
+"""Algorithm of labels that medsmith did not make; a type is required, and there is none for unknown."""
 
 
 def numbered(labels: UInt8[np.ndarray, "*space"], segments: Sequence[Segment]) -> UInt8[np.ndarray, "*space"]:
@@ -69,6 +71,10 @@ def segmentation(case: Case, images: Sequence[Dataset], planes: Planes, context:
     found.InstanceCreationDate, found.InstanceCreationTime = identity.date, "000000"
     found.SeriesDate, found.SeriesTime = identity.date, "000000"
     _name_dimensions(found, identity.uid("dimensions"))
+    if not identity.synthetic:
+        for segment in found.SegmentSequence:
+            segment.SegmentAlgorithmName = _UNKNOWN
+            del segment.SegmentationAlgorithmIdentificationSequence
     return marked(found, identity)
 
 

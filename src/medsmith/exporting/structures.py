@@ -67,7 +67,8 @@ def _image(image: Dataset) -> Dataset:
 def _roi(segment: Segment, context: Context) -> Dataset:
     found = Dataset()
     found.ROINumber, found.ROIName = segment.number, segment.name[:64]
-    found.ReferencedFrameOfReferenceUID, found.ROIGenerationAlgorithm = context.frame_of_reference, "AUTOMATIC"
+    found.ReferencedFrameOfReferenceUID = context.frame_of_reference
+    found.ROIGenerationAlgorithm = "AUTOMATIC" if context.identity.synthetic else ""
     return found
 
 
