@@ -4,6 +4,7 @@ Marks of synthetic objects (PS3.3): Synthetic Data YES (C.12.1, general), Contri
 Synthesizing Equipment (C.12.1.1.5), Image Type DERIVED\SECONDARY and a Derivation Description (C.7.6.1).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -19,7 +20,7 @@ from medsmith.formats.atomic import write_bytes
 
 IMPLEMENTATION = "2.25.225116843016351688548375772001002559079"
 """Implementation Class UID: UUID-derived, of this writer."""
-_COPIED = (
+COPIED = (
     "PatientName",
     "PatientID",
     "IssuerOfPatientID",
@@ -46,13 +47,13 @@ class Context:
         identity: of the case.
         patient: attributes of patient and study.
         frame_of_reference: its identifier; that of the source if the grid is unchanged.
-        marks: what the source says of its pixels (``pixel_marks``); nothing is known without a source.
+        marks: what the source of each channel says of its pixels (``pixel_marks``); nothing is known without one.
     """
 
     identity: Identity
     patient: Dataset
     frame_of_reference: str
-    marks: Dataset
+    marks: Sequence[Dataset]
 
 
 def invented_patient(identity: Identity) -> Dataset:
@@ -73,7 +74,7 @@ def invented_patient(identity: Identity) -> Dataset:
 def kept_patient(source: Dataset) -> Dataset:
     """Patient and study of the source series, for those who asked for it."""
     found = Dataset()
-    for keyword in _COPIED:
+    for keyword in COPIED:
         if keyword in source:
             found[keyword] = source[keyword]
     for keyword in ("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyID", "AccessionNumber",

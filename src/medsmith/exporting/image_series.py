@@ -58,7 +58,7 @@ def image_series(
     _describe(shared, pixels, planes, modality, _window(gray, modality))
     shared.ImageType = ["DERIVED", "SECONDARY", "AXIAL" if modality == "CT" else "OTHER"]
     shared.DerivationDescription = derivation(context.identity)
-    shared.update(context.marks)
+    shared.update(context.marks[channel])
     uids = [context.identity.uid(channel, number) for number in range(planes.count)]
     return [_slice(shared, pixels, planes, number, uid) for number, uid in enumerate(uids)], pixels.error
 

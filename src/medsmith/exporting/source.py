@@ -17,6 +17,7 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
 from medsmith.errors import GeometryError, RequestError
+from medsmith.exporting.dataset import COPIED
 from medsmith.exporting.planes import Planes, planes_of
 from medsmith.formats.dicom.decoding import is_lossy
 from medsmith.formats.dicom.pixels import read_pixels
@@ -32,13 +33,15 @@ _ALIKE = 1e-4
 _COMPARED = 5
 """Slices whose voxels are compared."""
 _LEAST_EQUAL = 0.5
-"""Share of voxels that an inpainted scan keeps at least."""
+"""Share of voxels, background apart, that an inpainted scan keeps at least."""
 _NEEDED = (
     "SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "ImagePositionPatient", "ImageOrientationPatient",
     "PixelSpacing", "Rows", "Columns",
 )  # fmt: skip
 _BURNED_IN = "BurnedInAnnotation"
 _LOSS = ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod")
+_READ = [*_NEEDED, "FrameOfReferenceUID", _BURNED_IN, *_LOSS, *COPIED]
+"""Kept of every image of the source: whole headers of a large folder would fill the memory."""
 
 
 @final
@@ -47,7 +50,7 @@ class SourceImage:
     """A single-frame image of a source series.
 
     Attributes:
-        header: without pixels.
+        header: the attributes that are read.
         path: of its file.
         place: names the file in errors, since its path may identify a patient.
     """
@@ -132,10 +135,12 @@ class SourceSeries:
     def equal_share(self, gray: Float32[np.ndarray, "s r c"]) -> float:
         """Share of voxels that are equal, over a few slices; 0 where the shapes differ.
 
+        The most frequent value of a slice counts for nothing: most scans of a head share the zeros around it.
+
         Raises:
             FileError: an image is damaged or cannot be decoded.
         """
-        shares = []
+        equal, compared = 0, 0
         for number in np.unique(np.linspace(0, len(self.images) - 1, _COMPARED).round().astype(int)).tolist():
             with quiet():
                 image = read_pixels(self.images[number].path, self.images[number].place)
@@ -144,8 +149,11 @@ class SourceSeries:
             found = self.planes.arranged(stored.T[..., None])[0] * slope + intercept
             if found.shape != gray[number].shape:
                 return 0.0
-            shares.append(float((np.abs(found - gray[number]) <= abs(slope) / 2).mean()))
-        return float(np.mean(shares))
+            values, counts = np.unique(found, return_counts=True)
+            told = found != values[counts.argmax()]
+            equal += int((told & (np.abs(found - gray[number]) <= abs(slope) / 2)).sum())
+            compared += int(told.sum())
+        return equal / compared if compared else 0.0
 
     def references(self, number: int) -> list[Dataset]:
         """Source Image Sequence of the object made from one of its images."""
@@ -182,7 +190,8 @@ def find_series(folder: Path, progress: Progress) -> tuple[SourceSeries, ...]:
 def _image(path: Path, place: str) -> SourceImage | None:
     with quiet():
         try:
-            found = SourceImage(dcmread(path, stop_before_pixels=True, force=True), path, place)
+            header = dcmread(path, stop_before_pixels=True, specific_tags=_READ, force=True)
+            found = SourceImage(header, path, place)
             placed = all(found.header.get(keyword) for keyword in _NEEDED)
             return found if placed and found.position.shape == (3,) and found.grid.shape == (10,) else None
         except Exception:  # pydicom raises whatever a damaged value causes
@@ -213,12 +222,12 @@ def _series(images: Sequence[SourceImage]) -> SourceSeries | None:
 def source_of(
     series: Sequence[SourceSeries], planes: Planes, gray: Float32[np.ndarray, "s r c"]
 ) -> SourceSeries | None:
-    """The series with a case's grid and at least half of its voxels; the most alike if several have; None if none.
+    """The series with a channel's grid and at least half of its voxels; the most alike of several; None if none.
 
     Args:
         series: those of the source folder.
         planes: of the case.
-        gray: first channel of the case, as slices.
+        gray: the channel, as slices.
 
     Raises:
         FileError: an image on the grid is damaged or cannot be decoded.
