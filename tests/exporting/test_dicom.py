@@ -134,6 +134,20 @@ def test_the_window_of_mr_spreads_its_values_whatever_their_scale(scale, tmp_pat
     np.testing.assert_allclose(shown, np.clip((values - 0.005 * scale) / (0.99 * scale), 0, 1), atol=1e-4)
 
 
+def test_names_of_labels_and_channels_are_one_value_each(tmp_path):
+    from medsmith.exporting.dicom import DicomWriter
+
+    names = {"background": 0, "Läsion\\links\t1": 1, "n" * 80: 2}
+    case = replace(exported_case(channels=("a\\b",)), label_names=names)
+    DicomWriter("20260102", "MR", structures=True, keep_identity=False)(case, tmp_path)
+    wanted = ["Läsion_links_1", "n" * 64]
+    segments = pydicom.dcmread(tmp_path / "segmentation.dcm").SegmentSequence
+    assert [segment.SegmentLabel for segment in segments] == wanted
+    regions = pydicom.dcmread(tmp_path / "structures.dcm").StructureSetROISequence
+    assert [region.ROIName for region in regions] == wanted
+    assert series(tmp_path / "01-a_b")[0].SeriesDescription == "a_b"
+
+
 def test_voxels_outside_that_meet_at_a_corner_are_no_hole():
     from medsmith.exporting.structures import has_hole
 

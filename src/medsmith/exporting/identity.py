@@ -6,6 +6,7 @@ version 8: bits of a hash).
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
@@ -19,6 +20,9 @@ MAKER = "medsmith"
 NOTICE = "SYNTHETIC research data, not for diagnosis"
 _BYTES, _DESCRIPTION = 16, 1024
 """Of a UUID, and of the value representation ST."""
+_LONG_STRING = 64
+_NOT_IN_A_STRING = re.compile(r"[\\\x00-\x1f\x7f]")
+"""A backslash parts values of an attribute, and control characters have no place in them (PS3.5, 6.2)."""
 
 
 @final
@@ -70,8 +74,13 @@ class Identity:
         return "; ".join((NOTICE, *known))[:_DESCRIPTION]
 
     def series_description(self, what: str) -> str:
-        """Of a series, 64 characters at most (LO)."""
-        return f"{'SYNTHETIC, not for diagnosis: ' if self.synthetic else ''}{what}"[:64]
+        """Of a series."""
+        return long_string(f"{'SYNTHETIC, not for diagnosis: ' if self.synthetic else ''}{what}")
+
+
+def long_string(text: str) -> str:
+    """A text as one value of the representation LO: 64 characters at most, ``_`` for those that it cannot have."""
+    return _NOT_IN_A_STRING.sub("_", text)[:_LONG_STRING]
 
 
 def identity_of(case: Case, date: str, written: Iterable[object] = ()) -> Identity:

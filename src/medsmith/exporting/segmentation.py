@@ -14,7 +14,7 @@ from pydicom.sr.coding import Code
 
 from medsmith.cases.case import Case
 from medsmith.exporting.dataset import Context, marked
-from medsmith.exporting.identity import MAKER, Identity
+from medsmith.exporting.identity import MAKER, Identity, long_string
 from medsmith.exporting.planes import Planes
 from medsmith.exporting.segment import Segment, segments_of
 
@@ -112,15 +112,15 @@ def _described(segment: Segment, identity: Identity) -> SegmentDescription:
     category, kind = coded(segment.name)
     return SegmentDescription(
         segment_number=segment.number,
-        segment_label=segment.name[:64],
+        segment_label=long_string(segment.name),
         segmented_property_category=category,
         segmented_property_type=kind,
         algorithm_type=SegmentAlgorithmTypeValues.AUTOMATIC,
         algorithm_identification=AlgorithmIdentificationSequence(
-            name=f"{MAKER} {identity.model}"[:64],
+            name=long_string(f"{MAKER} {identity.model}"),
             family=codes.cid7162.ArtificialIntelligence,
             version=identity.version,
         ),
         tracking_uid=identity.uid("segment", segment.number),
-        tracking_id=f"{identity.case_id} {segment.name}"[:64],
+        tracking_id=long_string(f"{identity.case_id} {segment.name}"),
     )
