@@ -151,6 +151,20 @@ def test_each_channel_has_its_own_source(tmp_path):
             assert made.SourceImageSequence[0].ReferencedSOPInstanceUID == source.SOPInstanceUID
 
 
+def test_the_volume_of_a_series_is_found_that_a_case_was_made_from(tmp_path):
+    for seed in (1, 2):
+        export(cohort_of(tmp_path / f"{seed}", head(f"phase_{seed}", seed)), tmp_path / "hospital" / f"{seed}", OPTIONS)
+        for path in (tmp_path / "hospital" / f"{seed}").rglob("0*.dcm"):
+            found = pydicom.dcmread(path)
+            found.SeriesInstanceUID, found.AcquisitionNumber = "1.2.3", seed
+            found.save_as(path)
+    cohort = cohort_of(tmp_path / "in", head("made", 2, synthetic=True))
+    assert export(cohort, tmp_path / "out", OPTIONS, source=tmp_path / "hospital").with_source == ("made",)
+    made = pydicom.dcmread(tmp_path / "out" / "made" / "01-CT" / "0004.dcm")
+    source = pydicom.dcmread(next((tmp_path / "hospital" / "2").rglob("0004.dcm")))
+    assert made.SourceImageSequence[0].ReferencedSOPInstanceUID == source.SOPInstanceUID
+
+
 def test_burned_in_annotation_of_any_channel_is_refused(tmp_path):
     scan = head("scan", 2, channels=("T2",))
     export(cohort_of(tmp_path / "scans", scan), tmp_path / "hospital", OPTIONS)

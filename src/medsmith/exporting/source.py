@@ -22,6 +22,7 @@ from medsmith.exporting.planes import Planes, planes_of
 from medsmith.formats.dicom.decoding import is_lossy
 from medsmith.formats.dicom.pixels import read_pixels
 from medsmith.formats.dicom.series import find_dicom_files
+from medsmith.formats.dicom.volumes import DISTINCTIONS, volumes_of
 from medsmith.formats.packages import quiet
 from medsmith.geometry import BETWEEN_RAS_AND_LPS, Geometry
 from medsmith.progress import Progress
@@ -40,7 +41,7 @@ _NEEDED = (
 )  # fmt: skip
 _BURNED_IN = "BurnedInAnnotation"
 _LOSS = ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod")
-_READ = [*_NEEDED, "FrameOfReferenceUID", _BURNED_IN, *_LOSS, *COPIED]
+_READ = [*_NEEDED, "FrameOfReferenceUID", _BURNED_IN, *_LOSS, *DISTINCTIONS, *COPIED]
 """Kept of every image of the source: whole headers of a large folder would fill the memory."""
 
 
@@ -75,7 +76,7 @@ class SourceImage:
 @final
 @dataclass(frozen=True, eq=False)
 class SourceSeries:
-    """A series of single-frame images that are stacked at right angles, in any orientation.
+    """A series, or a volume of one, of single-frame images that are stacked at right angles, in any orientation.
 
     Attributes:
         images: in the order of the slices of its planes.
@@ -166,7 +167,7 @@ class SourceSeries:
 
 
 def find_series(folder: Path, progress: Progress) -> tuple[SourceSeries, ...]:
-    """Every series of images below a folder; files that are no DICOM images with a place are passed over.
+    """Every volume of images below a folder; files that are no DICOM images with a place are passed over.
 
     Raises:
         RequestError: there is none.
@@ -183,8 +184,14 @@ def find_series(folder: Path, progress: Progress) -> tuple[SourceSeries, ...]:
     if not groups:
         cure = "name the folder of the scans' DICOM files"
         raise RequestError("--source", f"{folder} holds no DICOM image with a place", "at least one series", cure)
-    found = (_series(list(images.values())) for images in groups.values())
+    found = (_series(volume) for images in groups.values() for volume in _volumes(list(images.values())))
     return tuple(series for series in found if series is not None)
+
+
+def _volumes(images: Sequence[SourceImage]) -> list[list[SourceImage]]:
+    """The images of each volume of a series, as phases or echoes."""
+    indices = volumes_of([image.header for image in images])
+    return [[images[index] for index in volume] for volume in indices]
 
 
 def _image(path: Path, place: str) -> SourceImage | None:
