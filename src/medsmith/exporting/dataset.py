@@ -60,7 +60,7 @@ def invented_patient(identity: Identity) -> Dataset:
     """Patient and study of a case that shares none with any hospital."""
     found = Dataset()
     found.PatientName = f"{'SYNTHETIC' if identity.synthetic else 'CASE'}^{MAKER}"
-    found.PatientID = identity.case_id[:64]
+    found.PatientID = identity.patient_id
     found.PatientBirthDate = found.PatientSex = ""
     found.StudyInstanceUID = identity.uid("study")
     found.StudyID = found.AccessionNumber = found.ReferringPhysicianName = ""

@@ -21,6 +21,8 @@ NOTICE = "SYNTHETIC research data, not for diagnosis"
 _BYTES, _DESCRIPTION = 16, 1024
 """Of a UUID, and of the value representation ST."""
 _LONG_STRING = 64
+"""Characters of the value representation LO."""
+_HASH_DIGITS = 12
 _NOT_IN_A_STRING = re.compile(r"[\\\x00-\x1f\x7f]")
 """A backslash parts values of an attribute, and control characters have no place in them (PS3.5, 6.2)."""
 
@@ -31,7 +33,7 @@ class Identity:
     """One case of an export.
 
     Attributes:
-        case_id: of the cohort; also Patient ID.
+        case_id: of the cohort.
         digest: SHA-256 over all that is written of the case, and over how it is written.
         synthetic: whether medsmith made it.
         provenance: how, if it did.
@@ -48,6 +50,13 @@ class Identity:
         """The identifier of a part of this case: equal for equal words and content."""
         text = "\n".join((self.digest, self.date, *map(str, words)))
         return f"2.25.{_uuid(hashlib.sha256(text.encode()).digest())}"
+
+    @property
+    def patient_id(self) -> str:
+        """The case's id; one that is too long for DICOM ends with its hash, lest cases become one patient."""
+        if len(self.case_id) <= _LONG_STRING:
+            return self.case_id
+        return f"{self.case_id[: _LONG_STRING - 1 - _HASH_DIGITS]}-{_hash_of(self.case_id)[:_HASH_DIGITS]}"
 
     @property
     def version(self) -> str:
@@ -101,6 +110,10 @@ def identity_of(case: Case, date: str, written: Iterable[object] = ()) -> Identi
     for array in (case.image, case.labels):
         digest.update(b"none" if array is None else np.ascontiguousarray(array).tobytes())
     return Identity(case.id, digest.hexdigest(), case.synthetic, case.provenance or {}, date)
+
+
+def _hash_of(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _uuid(digest: bytes) -> int:
