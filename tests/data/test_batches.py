@@ -1,6 +1,7 @@
 """Batches: order, mirroring and reproducibility."""
 
 from collections import Counter
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from medsmith.data.batches import batches_of
+from medsmith.diffusion import derive_seed
 
 
 def numbered(count, shape=(1, 4, 6)):
@@ -74,3 +76,35 @@ def test_without_mirroring_cases_stay_as_they_are():
     examples = numbered(4)
     batches = batches_of(examples, 6, 0)
     assert torch.equal(batches(5)["image"], torch.stack([examples[i]["image"] for i in batches.indices(5)]))
+
+
+@given(processes=st.sampled_from([1, 2, 3, 6]), step=st.integers(0, 50))
+def test_each_process_reads_its_own_cases_alone_and_together_they_are_the_batch(processes, step):
+    read: list[int] = []
+
+    class Noted(list[Any]):
+        def __getitem__(self, index):
+            read.append(index)
+            return super().__getitem__(index)
+
+    examples = numbered(7)
+    whole = batches_of(examples, 12, 3, (0, 1))
+    for process in range(processes):
+        read.clear()
+        share = batches_of(Noted(examples), 12, 3, (0, 1))(step, process, processes)
+        assert read == whole.indices(step)[process::processes]
+        assert torch.equal(share["image"], whole(step)["image"][process::processes])
+
+
+def test_the_order_of_an_epoch_is_drawn_once(monkeypatch):
+    drawn: list[str] = []
+
+    def noted(seed, name, number):
+        drawn.append(f"{name} {number}")
+        return derive_seed(seed, name, number)
+
+    monkeypatch.setattr("medsmith.data.batches.derive_seed", noted)
+    batches = batches_of([{}] * 10, 4, 1)
+    for step in range(5):
+        batches.indices(step)
+    assert drawn == ["order 0", "order 1"]

@@ -1,13 +1,17 @@
 """Image series, segmentations and structure sets, read back by other software."""
 
+from dataclasses import replace
+from uuid import RFC_4122, UUID
+
 import numpy as np
 import pytest
 from skimage.draw import polygon2mask
 
-from export_cohorts import OBLIQUE, SAGITTAL, cohort_of, exported_case
+from export_cohorts import OBLIQUE, SAGITTAL, SHAPE, cohort_of, exported_case
 from medsmith.errors import CohortError, RequestError
 from medsmith.exporting import ExportOptions, export
 from medsmith.exporting.planes import planes_of
+from medsmith.geometry import Geometry
 
 pydicom = pytest.importorskip("pydicom")
 highdicom = pytest.importorskip("highdicom")
@@ -101,6 +105,49 @@ def test_the_reader_of_structure_sets_takes_both_kinds_of_contours(tmp_path):
     assert notes == ()
 
 
+def test_a_contour_of_more_than_64_kib_is_still_a_decimal_string(tmp_path):
+    """A comb, whose outline is one contour of many points."""
+    labels = np.zeros((SHAPE[0], 1400, SHAPE[2]), np.uint8)
+    labels[1, 1:-1, 3] = labels[1:6, 1:-1:2, 3] = 1
+    grid = Geometry(labels.shape, np.diag([0.7013, 0.7013, 1, 1]) + np.outer([1, 1, 1, 0], [0, 0, 0, -433.217]))
+    case = replace(exported_case(), image=np.zeros((1, *labels.shape), np.float32), labels=labels, geometry=grid)
+    export(cohort_of(tmp_path / "in", case), tmp_path / "out", OPTIONS)
+    found = pydicom.dcmread(tmp_path / "out" / "one" / "structures.dcm")
+    (contour,) = found.ROIContourSequence[0].ContourSequence
+    stored = contour.get_item("ContourData")
+    assert len(stored.value) > 2**16
+    assert stored.VR != "UN"  # what pydicom makes of it where lengths have 16 bits
+    assert len(contour.ContourData) == 3 * contour.NumberOfContourPoints
+
+
+@pytest.mark.parametrize("scale", [1e-4, 1, 1e3])
+def test_the_window_of_mr_spreads_its_values_whatever_their_scale(scale, tmp_path):
+    from pydicom.pixels import apply_modality_lut, apply_voi_lut
+
+    case = exported_case(stored=np.float32, channels=("T1",))
+    gray = (np.linspace(0, scale, case.image.size, dtype=np.float32)).reshape(case.image.shape)
+    export(cohort_of(tmp_path / "in", replace(case, image=gray)), tmp_path / "out", OPTIONS)
+    image = series(tmp_path / "out" / "one" / "01-T1")[3]
+    values = apply_modality_lut(image.pixel_array, image)
+    low, high = (float(image.RescaleIntercept) + end * float(image.RescaleSlope) for end in (0, 2**16 - 1))
+    shown = (apply_voi_lut(values, image) - low) / (high - low)
+    np.testing.assert_allclose(shown, np.clip((values - 0.005 * scale) / (0.99 * scale), 0, 1), atol=1e-4)
+
+
+def test_names_of_labels_and_channels_are_one_value_each(tmp_path):
+    from medsmith.exporting.dicom import DicomWriter
+
+    names = {"background": 0, "Läsion\\links\t1": 1, "n" * 80: 2}
+    case = replace(exported_case(channels=("a\\b",)), label_names=names)
+    DicomWriter("20260102", "MR", structures=True, keep_identity=False)(case, tmp_path)
+    wanted = ["Läsion_links_1", "n" * 64]
+    segments = pydicom.dcmread(tmp_path / "segmentation.dcm").SegmentSequence
+    assert [segment.SegmentLabel for segment in segments] == wanted
+    regions = pydicom.dcmread(tmp_path / "structures.dcm").StructureSetROISequence
+    assert [region.ROIName for region in regions] == wanted
+    assert series(tmp_path / "01-a_b")[0].SeriesDescription == "a_b"
+
+
 def test_voxels_outside_that_meet_at_a_corner_are_no_hole():
     from medsmith.exporting.structures import has_hole
 
@@ -125,6 +172,10 @@ def test_every_object_says_that_it_is_synthetic_and_how_it_was_made(tmp_path):
         assert "not for diagnosis" in found.SeriesDescription
         assert found.preamble == bytes(128)
         assert found.PatientName == "SYNTHETIC^medsmith"
+        for segment in found.get("SegmentSequence", ()):
+            assert segment.SegmentAlgorithmName == "medsmith pig"
+        for roi in found.get("StructureSetROISequence", ()):
+            assert roi.ROIGenerationAlgorithm == "AUTOMATIC"
     image = pydicom.dcmread(files[0])
     assert image.ImageType[:2] == ["DERIVED", "SECONDARY"]
     assert "SYNTHETIC" in image.DerivationDescription
@@ -135,6 +186,11 @@ def test_a_real_case_is_not_called_synthetic(tmp_path):
     for path in (tmp_path / "out").rglob("*.dcm"):
         found = pydicom.dcmread(path)
         assert "SyntheticData" not in found
+        for segment in found.get("SegmentSequence", ()):
+            assert segment.SegmentAlgorithmName == "not known"
+            assert "SegmentationAlgorithmIdentificationSequence" not in segment
+        for roi in found.get("StructureSetROISequence", ()):
+            assert roi.ROIGenerationAlgorithm == ""
         assert found.ContributingEquipmentSequence[0].PurposeOfReferenceCodeSequence[0].CodeValue == "109102"
 
 
@@ -150,6 +206,10 @@ def test_identifiers_are_valid_distinct_and_bytes_repeat(tmp_path):
     uids = [pydicom.dcmread(path).SOPInstanceUID for path in (tmp_path / "first").rglob("*.dcm")]
     assert len(set(uids)) == len(uids) == 20
     assert all(uid.is_valid for uid in uids)
+    from medsmith.exporting.dataset import IMPLEMENTATION
+
+    uuids = [UUID(int=int(uid.removeprefix("2.25."))) for uid in (*uids, IMPLEMENTATION)]
+    assert {((uuid.int >> 76) & 15, uuid.variant) for uuid in uuids} == {(8, RFC_4122)}
 
 
 def test_gray_values_of_mr_are_rounded_to_16_bits_and_the_error_is_said(tmp_path):

@@ -30,3 +30,14 @@ def test_other_objects_have_other_identifiers_and_equal_ones_equal_bytes(tmp_pat
     assert not uids & instances(tmp_path / "other", other)[1]
     monkeypatch.setattr("medsmith.exporting.identity.metadata.version", lambda _name: "99.0")
     assert not uids & instances(tmp_path / "newer", case)[1]
+
+
+def test_cases_of_long_ids_are_patients_of_their_own():
+    from medsmith.exporting.identity import identity_of
+
+    short, first, second = (
+        identity_of(exported_case(id), "20260102").patient_id for id in ("a" * 64, "a" * 65, "a" * 66)
+    )
+    assert short == "a" * 64
+    assert len({short, first, second}) == 3
+    assert {len(first), len(second)} == {64}

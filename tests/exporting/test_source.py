@@ -1,5 +1,6 @@
 """References to the source series, and whose names come out."""
 
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -111,6 +112,80 @@ def test_a_scan_of_another_grid_or_with_other_voxels_is_no_source(made, tmp_path
     found = export(cohort_of(tmp_path / "others", moved, other), tmp_path / "out", OPTIONS, source=hospital)
     assert found.with_source == ()
     assert all("SourceImageSequence" not in pydicom.dcmread(path) for path in (tmp_path / "out").rglob("0*.dcm"))
+
+
+def head(id, seed, **options):
+    """Different brains on one grid, with zeros around them."""
+    case = exported_case(id, seed=seed, **options)
+    brain = np.zeros(case.image.shape, bool)
+    brain[:, 4:9, 3:8, 2:6] = True
+    return replace(case, image=np.where(brain, np.abs(case.image) + 1, 0).astype(np.float32))
+
+
+def test_equal_background_makes_no_scan_of_another_patient_a_source(tmp_path):
+    export(cohort_of(tmp_path / "scans", head("scan", 1, channels=("T1",))), tmp_path / "hospital", OPTIONS)
+    other, own = head("other", 2, channels=("T1",), synthetic=True), head("own", 1, channels=("T1",), synthetic=True)
+    assert (other.image == own.image).mean() > 0.8
+    found = export(cohort_of(tmp_path / "in", other, own), tmp_path / "out", OPTIONS, source=tmp_path / "hospital")
+    assert found.with_source == ("own",)
+
+
+def test_each_channel_has_its_own_source(tmp_path):
+    for seed, channel in ((1, "T1"), (2, "T2")):
+        scan = head(f"scan_{channel}", seed, channels=(channel,))
+        export(cohort_of(tmp_path / channel, scan), tmp_path / "hospital" / channel, OPTIONS)
+    for path in (tmp_path / "hospital" / "T2").rglob("0*.dcm"):
+        found = pydicom.dcmread(path)
+        found.BurnedInAnnotation = "NO"
+        found.save_as(path)
+    images = [head("one", seed, channels=("T",)).image for seed in (1, 2, 3)]
+    case = exported_case("made", synthetic=True, channels=("T1", "T2", "FLAIR"))
+    cohort = cohort_of(tmp_path / "in", replace(case, image=np.concatenate(images)))
+    export(cohort, tmp_path / "out", OPTIONS, source=tmp_path / "hospital")
+    for number, channel in enumerate(case.channel_names, start=1):
+        made = pydicom.dcmread(tmp_path / "out" / "made" / f"{number:02d}-{channel}" / "0004.dcm")
+        assert ("SourceImageSequence" in made) == (channel != "FLAIR")
+        assert made.get("BurnedInAnnotation") == ("NO" if channel == "T2" else None)
+        if channel != "FLAIR":
+            source = pydicom.dcmread(next((tmp_path / "hospital" / channel).rglob("0004.dcm")))
+            assert made.SourceImageSequence[0].ReferencedSOPInstanceUID == source.SOPInstanceUID
+
+
+def test_the_volume_of_a_series_is_found_that_a_case_was_made_from(tmp_path):
+    for seed in (1, 2):
+        export(cohort_of(tmp_path / f"{seed}", head(f"phase_{seed}", seed)), tmp_path / "hospital" / f"{seed}", OPTIONS)
+        for path in (tmp_path / "hospital" / f"{seed}").rglob("0*.dcm"):
+            found = pydicom.dcmread(path)
+            found.SeriesInstanceUID, found.AcquisitionNumber = "1.2.3", seed
+            found.save_as(path)
+    cohort = cohort_of(tmp_path / "in", head("made", 2, synthetic=True))
+    assert export(cohort, tmp_path / "out", OPTIONS, source=tmp_path / "hospital").with_source == ("made",)
+    made = pydicom.dcmread(tmp_path / "out" / "made" / "01-CT" / "0004.dcm")
+    source = pydicom.dcmread(next((tmp_path / "hospital" / "2").rglob("0004.dcm")))
+    assert made.SourceImageSequence[0].ReferencedSOPInstanceUID == source.SOPInstanceUID
+
+
+def test_burned_in_annotation_of_any_channel_is_refused(tmp_path):
+    scan = head("scan", 2, channels=("T2",))
+    export(cohort_of(tmp_path / "scans", scan), tmp_path / "hospital", OPTIONS)
+    for path in (tmp_path / "hospital").rglob("0*.dcm"):
+        found = pydicom.dcmread(path)
+        found.BurnedInAnnotation = "YES"
+        found.save_as(path)
+    case = exported_case("made", synthetic=True, channels=("T1", "T2"))
+    cohort = cohort_of(tmp_path / "in", replace(case, image=np.concatenate((case.image[:1], scan.image))))
+    with pytest.raises(RequestError, match="images of made carry burned-in annotation"):
+        export(cohort, tmp_path / "out", OPTIONS, source=tmp_path / "hospital")
+
+
+def test_of_every_source_image_only_what_is_needed_is_kept_in_memory(made):
+    from medsmith.exporting.source import find_series
+    from medsmith.progress import NullProgress
+
+    _, hospital, _ = made
+    (found,) = find_series(hospital, NullProgress())
+    assert "InstitutionName" in pydicom.dcmread(found.images[0].path)
+    assert not {"InstitutionName", "WindowCenter"} & {element.keyword for element in found.header}
 
 
 def test_identity_without_a_fitting_series_is_refused(made, tmp_path):

@@ -223,3 +223,8 @@ def test_placed_slices_come_first_and_labels_are_not_taken(tmp_path):
     cohort, lines = prepared(tmp_path, picture(), drawn, leave_out=frozenset({"unpaired"}))
     assert len(cohort) == 1
     assert "left out: series 7 (SEG, 2 segments)" in lines
+
+
+def test_a_slope_without_an_intercept_is_refused_since_its_values_are_not_known(tmp_path):
+    line = refusal(tmp_path, picture(RescaleSlope="2"))
+    assert "file 1 of 1: lacks RescaleIntercept; slope and intercept in all slices, or in none" in line

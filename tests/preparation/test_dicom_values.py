@@ -7,6 +7,7 @@ import pytest
 
 from compressed_slices import PLANE
 from medsmith.cli import main
+from medsmith.errors import MedsmithError
 from medsmith.preparation.prepare import RECORD, prepare
 from scan_files import good_source, run
 
@@ -95,3 +96,12 @@ def test_memory_that_ends_while_a_slice_is_read_is_no_damage(name, tmp_path, mon
     assert main(["prepare", str(save(tmp_path / "in", slices_of(voxels_of()))), str(tmp_path / "out")]) == 2
     assert "medsmith: out of memory; " in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_places_in_a_palette_are_no_gray_values(tmp_path):
+    slices = slices_of(voxels_of(), modality="MR")
+    for data in slices:
+        data.PhotometricInterpretation = "PALETTE COLOR"
+    save(tmp_path / "in", slices)
+    with pytest.raises(MedsmithError, match="1 series, none of gray slices that are placed in the patient: series 2"):
+        prepare(tmp_path / "in", tmp_path / "out")

@@ -1,6 +1,7 @@
 """Batches as a pure function of (seed, step), so that a data loader has no state to save."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import final
 
 import numpy as np
@@ -30,17 +31,24 @@ class Batches:
 
     def __init__(self, count: int, mirrored: Mirrored, size: int, seed: int, flips: tuple[int, ...] = ()) -> None:
         self._count, self.mirrored, self._size, self._seed, self._flips = count, mirrored, size, seed, flips
+        self._order_of = lru_cache(maxsize=2)(self._order)  # those of one batch: an order takes the time of all cases
 
     def indices(self, step: int) -> list[int]:
         """Indices of the batch at ``step``; a batch may span two epochs."""
         positions = [divmod(position, self._count) for position in range(step * self._size, (step + 1) * self._size)]
-        orders = {epoch: self._order(epoch) for epoch, _ in positions}
-        return [int(orders[epoch][position]) for epoch, position in positions]
+        return [int(self._order_of(epoch)[position]) for epoch, position in positions]
 
-    def __call__(self, step: int) -> Batch:
-        """The batch at ``step``: each tensor with a leading batch axis."""
+    def __call__(self, step: int, process: int = 0, processes: int = 1) -> Batch:
+        """The batch at ``step``: each tensor with a leading batch axis.
+
+        Args:
+            step: of the stage.
+            process: whose cases are read: every ``processes``-th from it on.
+            processes: that share the batch.
+        """
         rng = np.random.Generator(np.random.PCG64(derive_seed(self._seed, "flip", step)))
-        chosen = [self.mirrored(index, self._axes(rng)) for index in self.indices(step)]
+        cases = [(index, self._axes(rng)) for index in self.indices(step)]
+        chosen = [self.mirrored(index, axes) for index, axes in cases[process::processes]]
         return {key: torch.stack([example[key] for example in chosen]) for key in chosen[0]}
 
     def _order(self, epoch: int) -> Int[np.ndarray, " cases"]:

@@ -4,6 +4,7 @@ Marks of synthetic objects (PS3.3): Synthetic Data YES (C.12.1, general), Contri
 Synthesizing Equipment (C.12.1.1.5), Image Type DERIVED\SECONDARY and a Derivation Description (C.7.6.1).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -12,14 +13,14 @@ from typing import final
 from highdicom import ContributingEquipment
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.sr.codedict import codes
-from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian, RTStructureSetStorage
 
 from medsmith.exporting.identity import MAKER, NOTICE, Identity
 from medsmith.formats.atomic import write_bytes
 
-IMPLEMENTATION = "2.25.225116843016352217453421853401266493031"
+IMPLEMENTATION = "2.25.225116843016351688548375772001002559079"
 """Implementation Class UID: UUID-derived, of this writer."""
-_COPIED = (
+COPIED = (
     "PatientName",
     "PatientID",
     "IssuerOfPatientID",
@@ -46,20 +47,20 @@ class Context:
         identity: of the case.
         patient: attributes of patient and study.
         frame_of_reference: its identifier; that of the source if the grid is unchanged.
-        marks: what the source says of its pixels (``pixel_marks``); nothing is known without a source.
+        marks: what the source of each channel says of its pixels (``pixel_marks``); nothing is known without one.
     """
 
     identity: Identity
     patient: Dataset
     frame_of_reference: str
-    marks: Dataset
+    marks: Sequence[Dataset]
 
 
 def invented_patient(identity: Identity) -> Dataset:
     """Patient and study of a case that shares none with any hospital."""
     found = Dataset()
     found.PatientName = f"{'SYNTHETIC' if identity.synthetic else 'CASE'}^{MAKER}"
-    found.PatientID = identity.case_id[:64]
+    found.PatientID = identity.patient_id
     found.PatientBirthDate = found.PatientSex = ""
     found.StudyInstanceUID = identity.uid("study")
     found.StudyID = found.AccessionNumber = found.ReferringPhysicianName = ""
@@ -73,7 +74,7 @@ def invented_patient(identity: Identity) -> Dataset:
 def kept_patient(source: Dataset) -> Dataset:
     """Patient and study of the source series, for those who asked for it."""
     found = Dataset()
-    for keyword in _COPIED:
+    for keyword in COPIED:
         if keyword in source:
             found[keyword] = source[keyword]
     for keyword in ("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyID", "AccessionNumber",
@@ -133,15 +134,24 @@ def derivation(identity: Identity) -> str:
     return f"{NOTICE}; {identity.model}" if identity.synthetic else "converted"
 
 
+def _syntax(dataset: Dataset) -> UID:
+    """The transfer syntax of an object.
+
+    A contour may take more than the 64 KiB that Contour Data has where value representations are explicit (PS3.5,
+    7.1.2).
+    """
+    return ImplicitVRLittleEndian if dataset.SOPClassUID == RTStructureSetStorage else ExplicitVRLittleEndian
+
+
 def write_dicom(path: Path, dataset: Dataset) -> None:
-    """Writes an object as a file, atomically; preamble zero, explicit little endian.
+    """Writes an object as a file, atomically; preamble zero, little endian, structure sets with implicit VR.
 
     Raises:
         FileError: it cannot be written.
     """
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = dataset.SOPClassUID, dataset.SOPInstanceUID
-    meta.TransferSyntaxUID, meta.ImplementationClassUID = ExplicitVRLittleEndian, IMPLEMENTATION
+    meta.TransferSyntaxUID, meta.ImplementationClassUID = _syntax(dataset), IMPLEMENTATION
     meta.ImplementationVersionName = MAKER.upper()
     file = FileDataset("", dict(dataset.items()), preamble=bytes(128), file_meta=meta)
     buffer = BytesIO()

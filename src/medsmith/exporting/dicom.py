@@ -48,10 +48,10 @@ class DicomWriter:
             FileError: a file cannot be written.
         """
         planes = planes_of(case.geometry, case.id)
-        source = source_of(self.series, planes, planes.arranged(case.require_image()[0]))
-        context, error = self._context(case, source), 0.0
+        sources = [source_of(self.series, planes, planes.arranged(gray)) for gray in case.require_image()]
+        context, error = self._context(case, sources), 0.0
         first: list[Dataset] = []
-        for channel, name in enumerate(case.channel_names):
+        for channel, (name, source) in enumerate(zip(case.channel_names, sources, strict=True)):
             images, rounding = image_series(case, channel, planes, modality_of(name, self.modality), context)
             for number, image in enumerate(images):
                 if source and case.synthetic:
@@ -63,26 +63,28 @@ class DicomWriter:
             write_dicom(folder / "segmentation.dcm", segmentation(case, first, planes, context))
             if self.structures:
                 write_dicom(folder / "structures.dcm", structure_set(case, first, planes, context))
-        return {"source": source is not None, "largest_error": error}
+        return {"source": any(source is not None for source in sources), "largest_error": error}
 
-    def _context(self, case: Case, source: SourceSeries | None) -> Context:
-        if self.keep_identity and source is None:
+    def _context(self, case: Case, sources: Sequence[SourceSeries | None]) -> Context:
+        """What the objects of a case refer to; patient and frame of reference are those of the first source."""
+        first = next((source for source in sources if source is not None), None)
+        if self.keep_identity and first is None:
             found, cure = f"no series has the grid and the voxels of {case.id}", "leave out --keep-identity"
             raise RequestError("--keep-identity", found, "the identity is that of a series", cure)
-        if source and source.burned_in and not self.keep_identity:
+        if any(source is not None and source.burned_in for source in sources) and not self.keep_identity:
             found = f"the images of {case.id} carry burned-in annotation, which may identify the patient"
             cure = "clean the images and prepare them again, or add --keep-identity"
             raise RequestError("--source", found, "no identity is written unless it is asked for", cure)
-        kept = kept_patient(source.header) if self.keep_identity and source else None
-        frame = source.frame_of_reference if source else ""
-        marks = source.pixel_marks if source else Dataset()
+        kept = kept_patient(first.header) if self.keep_identity and first else None
+        frame = first.frame_of_reference if first else ""
+        marks = [source.pixel_marks if source else Dataset() for source in sources]
         modalities = [modality_of(name, self.modality) for name in case.channel_names]
         written = (
             modalities,
             kept and [(each.keyword, str(each.value)) for each in kept],
             frame,
-            source and source.instances,
-            [(each.keyword, str(each.value)) for each in marks],
+            [source and source.instances for source in sources],
+            [[(each.keyword, str(each.value)) for each in found] for found in marks],
         )
         identity = identity_of(case, self.date, written)
         patient = invented_patient(identity) if kept is None else kept

@@ -1,10 +1,12 @@
 """Who and what a DICOM export is about: identifiers, the patient that does not exist, and the equipment.
 
-Identifiers follow from the content, so that the same case gives the same bytes (PS3.5, B.2: UUID-derived).
+Identifiers follow from the content, so that the same case gives the same bytes (PS3.5, B.2: UUID-derived; RFC 9562,
+version 8: bits of a hash).
 """
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
@@ -18,6 +20,11 @@ MAKER = "medsmith"
 NOTICE = "SYNTHETIC research data, not for diagnosis"
 _BYTES, _DESCRIPTION = 16, 1024
 """Of a UUID, and of the value representation ST."""
+_LONG_STRING = 64
+"""Characters of the value representation LO."""
+_HASH_DIGITS = 12
+_NOT_IN_A_STRING = re.compile(r"[\\\x00-\x1f\x7f]")
+"""A backslash parts values of an attribute, and control characters have no place in them (PS3.5, 6.2)."""
 
 
 @final
@@ -26,7 +33,7 @@ class Identity:
     """One case of an export.
 
     Attributes:
-        case_id: of the cohort; also Patient ID.
+        case_id: of the cohort.
         digest: SHA-256 over all that is written of the case, and over how it is written.
         synthetic: whether medsmith made it.
         provenance: how, if it did.
@@ -42,7 +49,14 @@ class Identity:
     def uid(self, *words: object) -> str:
         """The identifier of a part of this case: equal for equal words and content."""
         text = "\n".join((self.digest, self.date, *map(str, words)))
-        return f"2.25.{int.from_bytes(hashlib.sha256(text.encode()).digest()[:_BYTES], 'big')}"
+        return f"2.25.{_uuid(hashlib.sha256(text.encode()).digest())}"
+
+    @property
+    def patient_id(self) -> str:
+        """The case's id; one that is too long for DICOM ends with its hash, lest cases become one patient."""
+        if len(self.case_id) <= _LONG_STRING:
+            return self.case_id
+        return f"{self.case_id[: _LONG_STRING - 1 - _HASH_DIGITS]}-{_hash_of(self.case_id)[:_HASH_DIGITS]}"
 
     @property
     def version(self) -> str:
@@ -69,8 +83,13 @@ class Identity:
         return "; ".join((NOTICE, *known))[:_DESCRIPTION]
 
     def series_description(self, what: str) -> str:
-        """Of a series, 64 characters at most (LO)."""
-        return f"{'SYNTHETIC, not for diagnosis: ' if self.synthetic else ''}{what}"[:64]
+        """Of a series."""
+        return long_string(f"{'SYNTHETIC, not for diagnosis: ' if self.synthetic else ''}{what}")
+
+
+def long_string(text: str) -> str:
+    """A text as one value of the representation LO: 64 characters at most, ``_`` for those that it cannot have."""
+    return _NOT_IN_A_STRING.sub("_", text)[:_LONG_STRING]
 
 
 def identity_of(case: Case, date: str, written: Iterable[object] = ()) -> Identity:
@@ -91,6 +110,16 @@ def identity_of(case: Case, date: str, written: Iterable[object] = ()) -> Identi
     for array in (case.image, case.labels):
         digest.update(b"none" if array is None else np.ascontiguousarray(array).tobytes())
     return Identity(case.id, digest.hexdigest(), case.synthetic, case.provenance or {}, date)
+
+
+def _hash_of(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _uuid(digest: bytes) -> int:
+    """A UUID of version 8 and the variant of RFC 9562, its other bits those of a digest."""
+    found = int.from_bytes(digest[:_BYTES], "big")
+    return found & ~(0xF << 76) & ~(0b11 << 62) | 8 << 76 | 0b10 << 62
 
 
 def _plain(value: object) -> object:

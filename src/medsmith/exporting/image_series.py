@@ -58,7 +58,7 @@ def image_series(
     _describe(shared, pixels, planes, modality, _window(gray, modality))
     shared.ImageType = ["DERIVED", "SECONDARY", "AXIAL" if modality == "CT" else "OTHER"]
     shared.DerivationDescription = derivation(context.identity)
-    shared.update(context.marks)
+    shared.update(context.marks[channel])
     uids = [context.identity.uid(channel, number) for number in range(planes.count)]
     return [_slice(shared, pixels, planes, number, uid) for number, uid in enumerate(uids)], pixels.error
 
@@ -68,7 +68,7 @@ def _window(gray: Float32[np.ndarray, "x y z"], modality: Modality) -> tuple[flo
     if modality == "CT":
         return CT_WINDOWS["soft"].level, CT_WINDOWS["soft"].width
     low, high = (float(value) for value in np.percentile(gray, (_LOW, _HIGH)))
-    return (low + high) / 2, max(high - low, 1.0)
+    return (low + high) / 2, high - low or 1.0
 
 
 def _describe(shared: Dataset, pixels: Pixels, planes: Planes, modality: Modality, window: tuple[float, float]) -> None:
@@ -90,6 +90,7 @@ def _describe(shared: Dataset, pixels: Pixels, planes: Planes, modality: Modalit
         shared.ScanningSequence, shared.SequenceVariant, shared.ScanOptions = "RM", "NONE", ""
         shared.MRAcquisitionType, shared.EchoTime, shared.EchoTrainLength = "", None, None
         shared.RepetitionTime = None
+        shared.VOILUTFunction = "LINEAR_EXACT"  # LINEAR takes 1 off the width, which normalized values lie within
     if modality == "CT" or (pixels.slope, pixels.intercept) != (1, 0):
         shared.RescaleSlope, shared.RescaleIntercept = _decimal(pixels.slope), _decimal(pixels.intercept)
 

@@ -14,7 +14,7 @@ from pydicom.sr.coding import Code
 
 from medsmith.cases.case import Case
 from medsmith.exporting.dataset import Context, marked
-from medsmith.exporting.identity import MAKER, Identity
+from medsmith.exporting.identity import MAKER, Identity, long_string
 from medsmith.exporting.planes import Planes
 from medsmith.exporting.segment import Segment, segments_of
 
@@ -32,6 +32,8 @@ _PARTS: Mapping[str, Code] = MappingProxyType(
      "hippocampus": codes.SCT.Hippocampus, "breast": codes.SCT.Breast, "bone": codes.SCT.Bone}
 )  # fmt: skip
 """Word in a label name -> anatomical structure."""
+_UNKNOWN = "not known"
+"""Algorithm of labels that medsmith did not make; a type is required, and there is none for unknown."""
 
 
 def numbered(labels: UInt8[np.ndarray, "*space"], segments: Sequence[Segment]) -> UInt8[np.ndarray, "*space"]:
@@ -69,6 +71,10 @@ def segmentation(case: Case, images: Sequence[Dataset], planes: Planes, context:
     found.InstanceCreationDate, found.InstanceCreationTime = identity.date, "000000"
     found.SeriesDate, found.SeriesTime = identity.date, "000000"
     _name_dimensions(found, identity.uid("dimensions"))
+    if not identity.synthetic:
+        for segment in found.SegmentSequence:
+            segment.SegmentAlgorithmName = _UNKNOWN
+            del segment.SegmentationAlgorithmIdentificationSequence
     return marked(found, identity)
 
 
@@ -106,15 +112,15 @@ def _described(segment: Segment, identity: Identity) -> SegmentDescription:
     category, kind = coded(segment.name)
     return SegmentDescription(
         segment_number=segment.number,
-        segment_label=segment.name[:64],
+        segment_label=long_string(segment.name),
         segmented_property_category=category,
         segmented_property_type=kind,
         algorithm_type=SegmentAlgorithmTypeValues.AUTOMATIC,
         algorithm_identification=AlgorithmIdentificationSequence(
-            name=f"{MAKER} {identity.model}"[:64],
+            name=long_string(f"{MAKER} {identity.model}"),
             family=codes.cid7162.ArtificialIntelligence,
             version=identity.version,
         ),
         tracking_uid=identity.uid("segment", segment.number),
-        tracking_id=f"{identity.case_id} {segment.name}"[:64],
+        tracking_id=long_string(f"{identity.case_id} {segment.name}"),
     )

@@ -17,10 +17,12 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
 from medsmith.errors import GeometryError, RequestError
+from medsmith.exporting.dataset import COPIED
 from medsmith.exporting.planes import Planes, planes_of
 from medsmith.formats.dicom.decoding import is_lossy
 from medsmith.formats.dicom.pixels import read_pixels
 from medsmith.formats.dicom.series import find_dicom_files
+from medsmith.formats.dicom.volumes import DISTINCTIONS, volumes_of
 from medsmith.formats.packages import quiet
 from medsmith.geometry import BETWEEN_RAS_AND_LPS, Geometry
 from medsmith.progress import Progress
@@ -32,13 +34,15 @@ _ALIKE = 1e-4
 _COMPARED = 5
 """Slices whose voxels are compared."""
 _LEAST_EQUAL = 0.5
-"""Share of voxels that an inpainted scan keeps at least."""
+"""Share of voxels, background apart, that an inpainted scan keeps at least."""
 _NEEDED = (
     "SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "ImagePositionPatient", "ImageOrientationPatient",
     "PixelSpacing", "Rows", "Columns",
 )  # fmt: skip
 _BURNED_IN = "BurnedInAnnotation"
 _LOSS = ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod")
+_READ = [*_NEEDED, "FrameOfReferenceUID", _BURNED_IN, *_LOSS, *DISTINCTIONS, *COPIED]
+"""Kept of every image of the source: whole headers of a large folder would fill the memory."""
 
 
 @final
@@ -47,7 +51,7 @@ class SourceImage:
     """A single-frame image of a source series.
 
     Attributes:
-        header: without pixels.
+        header: the attributes that are read.
         path: of its file.
         place: names the file in errors, since its path may identify a patient.
     """
@@ -72,7 +76,7 @@ class SourceImage:
 @final
 @dataclass(frozen=True, eq=False)
 class SourceSeries:
-    """A series of single-frame images that are stacked at right angles, in any orientation.
+    """A series, or a volume of one, of single-frame images that are stacked at right angles, in any orientation.
 
     Attributes:
         images: in the order of the slices of its planes.
@@ -132,10 +136,12 @@ class SourceSeries:
     def equal_share(self, gray: Float32[np.ndarray, "s r c"]) -> float:
         """Share of voxels that are equal, over a few slices; 0 where the shapes differ.
 
+        The most frequent value of a slice counts for nothing: most scans of a head share the zeros around it.
+
         Raises:
             FileError: an image is damaged or cannot be decoded.
         """
-        shares = []
+        equal, compared = 0, 0
         for number in np.unique(np.linspace(0, len(self.images) - 1, _COMPARED).round().astype(int)).tolist():
             with quiet():
                 image = read_pixels(self.images[number].path, self.images[number].place)
@@ -144,8 +150,11 @@ class SourceSeries:
             found = self.planes.arranged(stored.T[..., None])[0] * slope + intercept
             if found.shape != gray[number].shape:
                 return 0.0
-            shares.append(float((np.abs(found - gray[number]) <= abs(slope) / 2).mean()))
-        return float(np.mean(shares))
+            values, counts = np.unique(found, return_counts=True)
+            told = found != values[counts.argmax()]
+            equal += int((told & (np.abs(found - gray[number]) <= abs(slope) / 2)).sum())
+            compared += int(told.sum())
+        return equal / compared if compared else 0.0
 
     def references(self, number: int) -> list[Dataset]:
         """Source Image Sequence of the object made from one of its images."""
@@ -158,7 +167,7 @@ class SourceSeries:
 
 
 def find_series(folder: Path, progress: Progress) -> tuple[SourceSeries, ...]:
-    """Every series of images below a folder; files that are no DICOM images with a place are passed over.
+    """Every volume of images below a folder; files that are no DICOM images with a place are passed over.
 
     Raises:
         RequestError: there is none.
@@ -175,14 +184,21 @@ def find_series(folder: Path, progress: Progress) -> tuple[SourceSeries, ...]:
     if not groups:
         cure = "name the folder of the scans' DICOM files"
         raise RequestError("--source", f"{folder} holds no DICOM image with a place", "at least one series", cure)
-    found = (_series(list(images.values())) for images in groups.values())
+    found = (_series(volume) for images in groups.values() for volume in _volumes(list(images.values())))
     return tuple(series for series in found if series is not None)
+
+
+def _volumes(images: Sequence[SourceImage]) -> list[list[SourceImage]]:
+    """The images of each volume of a series, as phases or echoes."""
+    indices = volumes_of([image.header for image in images])
+    return [[images[index] for index in volume] for volume in indices]
 
 
 def _image(path: Path, place: str) -> SourceImage | None:
     with quiet():
         try:
-            found = SourceImage(dcmread(path, stop_before_pixels=True, force=True), path, place)
+            header = dcmread(path, stop_before_pixels=True, specific_tags=_READ, force=True)
+            found = SourceImage(header, path, place)
             placed = all(found.header.get(keyword) for keyword in _NEEDED)
             return found if placed and found.position.shape == (3,) and found.grid.shape == (10,) else None
         except Exception:  # pydicom raises whatever a damaged value causes
@@ -213,12 +229,12 @@ def _series(images: Sequence[SourceImage]) -> SourceSeries | None:
 def source_of(
     series: Sequence[SourceSeries], planes: Planes, gray: Float32[np.ndarray, "s r c"]
 ) -> SourceSeries | None:
-    """The series with a case's grid and at least half of its voxels; the most alike if several have; None if none.
+    """The series with a channel's grid and at least half of its voxels; the most alike of several; None if none.
 
     Args:
         series: those of the source folder.
         planes: of the case.
-        gray: first channel of the case, as slices.
+        gray: the channel, as slices.
 
     Raises:
         FileError: an image on the grid is damaged or cannot be decoded.

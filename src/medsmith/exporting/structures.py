@@ -10,6 +10,7 @@ from skimage.measure import find_contours, label
 
 from medsmith.cases.case import Case
 from medsmith.exporting.dataset import Context, started
+from medsmith.exporting.identity import long_string
 from medsmith.exporting.planes import Planes
 from medsmith.exporting.segment import Segment, segments_of
 from medsmith.exporting.segmentation import SERIES_NUMBER
@@ -66,8 +67,9 @@ def _image(image: Dataset) -> Dataset:
 
 def _roi(segment: Segment, context: Context) -> Dataset:
     found = Dataset()
-    found.ROINumber, found.ROIName = segment.number, segment.name[:64]
-    found.ReferencedFrameOfReferenceUID, found.ROIGenerationAlgorithm = context.frame_of_reference, "AUTOMATIC"
+    found.ROINumber, found.ROIName = segment.number, long_string(segment.name)
+    found.ReferencedFrameOfReferenceUID = context.frame_of_reference
+    found.ROIGenerationAlgorithm = "AUTOMATIC" if context.identity.synthetic else ""
     return found
 
 

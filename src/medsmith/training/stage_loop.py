@@ -221,7 +221,7 @@ class StageLoop:
                 write_previews(self.method, self.folder / SAMPLES / f"step-{self._step:08d}.png", self._step)
 
     def _one_step(self, batches: Batches, ids: Sequence[str]) -> dict[str, float]:
-        batch = batches(self._step)
+        batch = batches(self._step, self._fabric.global_rank, self._fabric.world_size)
         self._optimizer.set_rate(self._step)
         losses = {}
         for name, part in self._optimizer.parts_in_turn():
@@ -239,7 +239,7 @@ class StageLoop:
         return losses
 
     def _gradients(self, name: str, batch: Example) -> Float[Tensor, ""]:
-        """Mean loss over the parts of this process's batch; their gradients are averaged.
+        """Mean loss over the parts of this process's share of a batch; their gradients are averaged.
 
         Parts of all processes count through, so that noise depends on the part, not on the process that has it.
         """
@@ -248,7 +248,7 @@ class StageLoop:
         total = torch.zeros((), device=self._fabric.device)
         for index in range(count):
             number = rank + world * index
-            own = {key: tensor[number :: world * count].to(self._fabric.device) for key, tensor in batch.items()}
+            own = {key: tensor[index::count].to(self._fabric.device) for key, tensor in batch.items()}
             seed = derive_seed(self.record.seed, self.stage.name, name, self._step, number) % 2**63
             torch.manual_seed(seed)  # for dropout: a pure function of the step too
             with self._sharing.without_averaging(self._wrapped, enabled=index < count - 1):

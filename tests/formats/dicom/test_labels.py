@@ -41,6 +41,28 @@ def test_empty_frames_are_restored_on_the_grid(kind, pixels, tmp_path):
     np.testing.assert_array_equal(read(tmp_path, drawn, {1: 1, 2: 2}), JOINED)
 
 
+def test_a_frame_of_a_label_map_is_decoded_once_however_many_segments_it_holds(tmp_path, monkeypatch):
+    from highdicom.seg import Segmentation
+
+    drawn, decoded = segmentation(slices_of(voxels_of()), labels_map(), kind="LABELMAP"), []
+    plain = Segmentation.get_stored_frame
+
+    def noted(self, number):
+        decoded.append(number)
+        return plain(self, number)
+
+    monkeypatch.setattr(Segmentation, "get_stored_frame", noted)
+    np.testing.assert_array_equal(read(tmp_path, drawn, {1: 1, 2: 2}), JOINED)
+    assert sorted(decoded) == list(range(1, int(drawn.NumberOfFrames) + 1))
+
+
+def test_two_frames_of_a_label_map_on_one_slice_are_refused(tmp_path):
+    drawn = segmentation(slices_of(voxels_of()), labels_map(), kind="LABELMAP")
+    first, second = drawn.PerFrameFunctionalGroupsSequence[:2]
+    second.PlanePositionSequence = first.PlanePositionSequence
+    assert "two frames lie on one slice; one frame of a label map" in refusal(tmp_path, drawn, {1: 1})
+
+
 def test_segments_are_taken_and_renumbered_alone(tmp_path):
     drawn = segmentation(slices_of(voxels_of()), MASKS)
     np.testing.assert_array_equal(read(tmp_path, drawn, {2: 1}), (JOINED == 2).astype(np.uint8))

@@ -72,13 +72,29 @@ def test_each_slice_is_rescaled_by_its_own_slope(tmp_path):
     np.testing.assert_array_equal(read(save(tmp_path, slices)), voxels_of().transpose(2, 1, 0) * slopes - 1024)
 
 
+def test_slices_that_count_their_one_frame_are_read_as_slices(plain, tmp_path):
+    slices = slices_of(voxels_of())
+    for data in slices:
+        data.NumberOfFrames = 1
+    np.testing.assert_array_equal(read(save(tmp_path, slices)), plain)
+
+
+def test_spacings_are_compared_as_numbers(plain, tmp_path):
+    slices = slices_of(voxels_of())
+    slices[4].PixelSpacing = ["0.80", "0.700"]
+    np.testing.assert_array_equal(read(save(tmp_path, slices)), plain)
+
+
 @pytest.mark.parametrize("name", ["RescaleSlope", "RescaleIntercept"])
 def test_a_rescaling_that_some_slices_lost_is_refused_and_one_that_all_lack_is_none(name, tmp_path):
     slices = slices_of(voxels_of())
     for data in slices[:4]:
         setattr(data, name, None)
     line = refusal(save(tmp_path / "some", slices))
-    assert f"series 2 (CT, 9 slices of 12 x 11): 4 of 9 slices lack {name}; all slices of a volume have it" in line
+    assert f"series 2 (CT, 9 slices of 12 x 11): 4 of 9 slices lack {name}; slope and intercept in all slices" in line
+    for data in slices:
+        setattr(data, name, None)
+    assert f": 9 of 9 slices lack {name}; slope and intercept in all slices" in refusal(save(tmp_path / "all", slices))
     for data in slices:
         del data.RescaleSlope, data.RescaleIntercept
     np.testing.assert_array_equal(read(save(tmp_path / "none", slices)), voxels_of().transpose(2, 1, 0))

@@ -14,6 +14,7 @@ COPY_AGAIN = "copy or export it again (medsmith series FOLDER --file N gives its
 _TAGS = [
     "PatientID", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID", "Modality", "SeriesNumber",
     "SeriesDescription", "Rows", "Columns", "NumberOfFrames", "ImageType", "SamplesPerPixel", "ImagePositionPatient",
+    "PhotometricInterpretation",
     "SharedFunctionalGroupsSequence", "SegmentSequence", "StructureSetROISequence", "ReferencedSeriesSequence",
     "ReferencedFrameOfReferenceSequence", "PixelSpacing", "ImagerPixelSpacing", "SequenceOfUltrasoundRegions",
 ]  # fmt: skip
@@ -58,7 +59,7 @@ class Header:
         description: of the series.
         size: rows and columns; (0, 0) without voxels.
         frames: number of frames; 0 of single-frame images.
-        gray: one sample per pixel, placed in the patient: an image that can be part of a volume.
+        gray: one gray sample per pixel, placed in the patient: an image that can be part of a volume.
         flat: an image that is not placed in the patient, such as a radiograph.
         sized: whether its pixel sizes are stated.
         localizer: whether it is a scout image.
@@ -120,8 +121,11 @@ def _check_complete(data: Any, place: str) -> None:
 
 def _header(path: Path, place: str, data: Any) -> Header:
     modality, frames = str(data.get("Modality") or ""), int(data.get("NumberOfFrames") or 0)
+    if frames == 1 and "ImagePositionPatient" in data:
+        frames = 0  # some writers count the frame of a slice, which is placed as one all the same
     size = int(data.get("Rows") or 0), int(data.get("Columns") or 0)
     placed = "ImagePositionPatient" in data or "SharedFunctionalGroupsSequence" in data
+    is_gray = int(data.get("SamplesPerPixel") or 1) == 1 and data.get("PhotometricInterpretation") != "PALETTE COLOR"
     number = data.get("SeriesNumber")
     return Header(
         path=path,
@@ -135,7 +139,7 @@ def _header(path: Path, place: str, data: Any) -> Header:
         description=str(data.get("SeriesDescription") or ""),
         size=size,
         frames=frames,
-        gray=all(size) and placed and int(data.get("SamplesPerPixel") or 1) == 1 and modality not in (SEG, "RTDOSE"),
+        gray=all(size) and placed and is_gray and modality not in (SEG, "RTDOSE"),
         flat=all(size) and not placed and modality not in (SEG, "RTDOSE"),
         sized=pixel_spacing(data)[0] is not None,
         localizer="LOCALIZER" in (data.get("ImageType") or ()),

@@ -15,6 +15,7 @@ from medsmith.formats.dicom.headers import Header
 from medsmith.formats.dicom.pixel_facts import mark_notes
 from medsmith.formats.dicom.pixel_spacing import pixel_spacing
 from medsmith.formats.dicom.pixels import read_pixels
+from medsmith.formats.dicom.slices import check_rescaled
 from medsmith.formats.nifti_geometry import check_affine, check_shape
 from medsmith.formats.packages import quiet
 from medsmith.formats.png import gray_of
@@ -37,7 +38,7 @@ def read_picture(header: Header, options: ReadOptions = _DEFAULT) -> ImageFile:
         options: ``gray_of_color`` takes the luminance of color.
 
     Raises:
-        FileError: the file is damaged, or cannot be decoded.
+        FileError: the file is damaged, cannot be decoded, or has a slope without an intercept.
         ContentError: several frames, color, or values that are not finite.
         GeometryError: too few pixels, or pixels of an absurd size.
     """
@@ -46,6 +47,7 @@ def read_picture(header: Header, options: ReadOptions = _DEFAULT) -> ImageFile:
         raise ContentError(header.place, found, "a 2-D case is a single image", cure)
     with quiet():
         data = read_pixels(header.path, header.place)
+        check_rescaled([data], header.place)
         pixels, notes = _gray(data, header.place, options)
     array: Float32[np.ndarray, "x y 1"] = pixels.T[:, :, np.newaxis].astype(np.float32)
     values, repairs = as_float32(array, header.place, options)

@@ -130,14 +130,32 @@ def _slice_of(plane: Float64[np.ndarray, "4 3"], size: tuple[int, int], grid: Ge
 def _masks(
     image: Any, frames: dict[int, list[Frame]], grid: Geometry, numbers: Sequence[int], fraction: float, series: Series
 ) -> Masks:
+    if 0 in frames:
+        yield from _masks_of_label_map(image, frames[0], grid, numbers, series)
+        return
     most = float(image.get("MaximumFractionalValue") or 1)
     fractional = str(image.SegmentationType) == "FRACTIONAL"
     for number in numbers:
         mask = np.zeros(grid.shape[::-1], dtype=bool)  # z y x: a frame is one block of memory
-        for index, place in frames[0] if 0 in frames else frames.get(number, ()):
+        for index, place in frames.get(number, ()):
             pixels = _pixels(image, index, series)
-            mask[place] |= pixels == number if 0 in frames else pixels / most >= fraction if fractional else pixels > 0
+            mask[place] |= pixels / most >= fraction if fractional else pixels > 0
         yield number, mask.transpose(2, 1, 0)
+
+
+def _masks_of_label_map(
+    image: Any, frames: Sequence[Frame], grid: Geometry, numbers: Sequence[int], series: Series
+) -> Masks:
+    """As ``_masks``; a frame holds every segment, and is decoded once."""
+    if len({place for _, place in frames}) < len(frames):
+        raise GeometryError(
+            series.subject, "two frames lie on one slice", "one frame of a label map", "export it again"
+        )
+    values = np.zeros(grid.shape[::-1], dtype=np.uint16)
+    for index, place in frames:
+        values[place] = _pixels(image, index, series)
+    for number in numbers:
+        yield number, (values == number).transpose(2, 1, 0)
 
 
 def _pixels(image: Any, index: int, series: Series) -> Shaped[np.ndarray, "y x"]:

@@ -48,7 +48,7 @@ def check_slices(slices: Sequence[Any], subject: str) -> None:
         FileError: slope or intercept of some slices is missing.
         GeometryError: slices differ in size, direction or frame of reference, overlap, or leave gaps.
     """
-    _check_rescaled(slices, subject)
+    check_rescaled(slices, subject)
     _check_equal(slices, subject)
     if len({str(one.get("FrameOfReferenceUID") or "") for one in slices}) > 1:
         found = "the slices have different frames of reference"
@@ -62,19 +62,29 @@ def check_slices(slices: Sequence[Any], subject: str) -> None:
     _check_steps(np.array([one.ImagePositionPatient for one in slices], dtype=np.float64), normal, subject)
 
 
-def _check_rescaled(slices: Sequence[Any], subject: str) -> None:
-    """Slices whose slope or intercept was lost would keep stored values beside rescaled ones."""
+def check_rescaled(slices: Sequence[Any], subject: str) -> None:
+    """Checks that all slices of a volume, or a single image, state slope and intercept, or none does.
+
+    Where one of the two is missing, the values would be those that are stored.
+
+    Raises:
+        FileError: slope or intercept of some is missing.
+    """
     plain = [one for one in slices if "ModalityLUTSequence" not in one]
-    for name in _RESCALING:
-        lacking = sum(one.get(name) in (None, "") for one in plain)
-        if 0 < lacking < len(plain):
-            found = f"{lacking} of {len(slices)} slices lack {name}"
-            raise FileError(subject, found, "all slices of a volume have it, or none", _EXPORT)
+    lacking = {name: sum(one.get(name) in (None, "") for one in plain) for name in _RESCALING}
+    if all(count == len(plain) for count in lacking.values()):
+        return
+    for name, count in lacking.items():
+        if count:
+            found = f"{count} of {len(slices)} slices lack {name}" if len(slices) > 1 else f"lacks {name}"
+            raise FileError(subject, found, "slope and intercept in all slices, or in none", _EXPORT)
 
 
 def _check_equal(slices: Sequence[Any], subject: str) -> None:
     for name, what in (("Rows", "rows"), ("Columns", "columns"), ("PixelSpacing", "pixel spacings")):
-        values = sorted({str(one.get(name)) for one in slices})
+        values = sorted(
+            {" x ".join(f"{size:.6g}" for size in np.atleast_1d(one.get(name)).astype(float)) for one in slices}
+        )
         if len(values) > 1:
             found = f"slices of {len(values)} different {what}: {', '.join(values[:3])}"
             raise GeometryError(subject, found, "the slices of a volume are alike", "leave the others out")

@@ -17,6 +17,8 @@ _KINDS = {
     "image types": ("ImageType",),
 }
 """What tells volumes apart -> attributes that say it, tried one after the other (PS3.3 C.7.6.2, C.8.3.1, C.8.13.5)."""
+DISTINCTIONS = tuple(name for names in _KINDS.values() for name in names)
+"""All of these attributes."""
 _DIGITS = 2
 """Of a position in mm, below the smallest step between slices."""
 _LIMIT = "one volume per series"
@@ -34,7 +36,7 @@ def of_one_volume(slices: Sequence[Any], subject: str, volume: int | None) -> tu
     Raises:
         GeometryError: there are several and none is chosen, there is no such volume, or nothing tells them apart.
     """
-    positions = [tuple(round(float(x), _DIGITS) for x in one.ImagePositionPatient) for one in slices]
+    positions = _positions(slices)
     count = max(Counter(positions).values())
     if count == 1:
         return slices, ()
@@ -50,6 +52,24 @@ def of_one_volume(slices: Sequence[Any], subject: str, volume: int | None) -> tu
     if not 0 <= volume < count:
         raise GeometryError(subject, f"volume {volume} of {line}", cure=f"choose 0 to {count - 1}")
     return [slices[index] for index in volumes[volume]], (f"volume {volume} of {line}",)
+
+
+def volumes_of(slices: Sequence[Any]) -> list[list[int]]:
+    """The indices of the slices of each volume; none where nothing tells several volumes apart.
+
+    Args:
+        slices: pydicom datasets, one per file, each with a position in the patient.
+    """
+    positions = _positions(slices)
+    count = max(Counter(positions).values())
+    if count == 1:
+        return [list(range(len(slices)))]
+    found = _volumes(slices, positions, count)
+    return [] if found is None else found[1]
+
+
+def _positions(slices: Sequence[Any]) -> list[Position]:
+    return [tuple(round(float(x), _DIGITS) for x in one.ImagePositionPatient) for one in slices]
 
 
 def frames_line(data: Any) -> str:

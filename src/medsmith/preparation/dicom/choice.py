@@ -1,6 +1,7 @@
 """Chooses the series of each study that becomes the image of a case, and the objects that label it."""
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import final
@@ -27,6 +28,27 @@ class Chosen:
     drawn: tuple[Series, ...]
 
 
+@final
+class _LabelObjects:
+    """The segmentations and structure sets of a folder, found by what they refer to.
+
+    Args:
+        objects: in the order of their files.
+    """
+
+    def __init__(self, objects: Sequence[Series]) -> None:
+        self.objects = objects
+        self._referring: Mapping[str, list[int]] = defaultdict(list)
+        for place, one in enumerate(objects):
+            for uid in one.first.referenced:
+                self._referring[uid].append(place)
+
+    def on(self, image: Series) -> list[Series]:
+        """Those that refer to an image series."""
+        found = {place for uid in image.uids if uid in self._referring for place in self._referring[uid]}
+        return [self.objects[place] for place in sorted(found)]
+
+
 def choose_series(
     root: Path, studies: Sequence[Study], wanted: Sequence[str]
 ) -> tuple[dict[str, Chosen], tuple[str, ...], tuple[str, ...]]:
@@ -46,7 +68,7 @@ def choose_series(
     """
     everything = [series for study in studies for series in study.series]
     by_image = any(series.is_image and fits(series, wanted) for series in everything)
-    labels = [series for series in everything if series.is_labels]
+    labels = _LabelObjects([series for series in everything if series.is_labels])
     chosen: dict[str, Chosen] = {}
     for study in studies:
         image = _image_of(study, wanted if by_image else (), labels, root)
@@ -58,7 +80,7 @@ def choose_series(
         raise CohortError(root, found, "one per study", "give the folder of the scans")
     left_out = tuple(study.id for study in studies if study.id not in chosen)
     known = frozenset[str]().union(*(series.uids for series in everything if not series.is_labels))
-    return chosen, left_out, tuple(series.name for series in labels if not series.first.referenced & known)
+    return chosen, left_out, tuple(series.name for series in labels.objects if not series.first.referenced & known)
 
 
 def check_named(root: Path, studies: Sequence[Study], wanted: Sequence[str]) -> None:
@@ -94,12 +116,12 @@ def _is(series: Series, value: str) -> bool:
     )
 
 
-def _image_of(study: Study, wanted: Sequence[str], labels: Sequence[Series], root: Path) -> Series | None:
+def _image_of(study: Study, wanted: Sequence[str], labels: _LabelObjects, root: Path) -> Series | None:
     images = [series for series in study.series if series.is_image]
     if wanted:
         fitting = [series for series in images if fits(series, wanted)]
     else:
-        drawn_on = [series for series in images if any(series.uids & one.first.referenced for one in labels)]
+        drawn_on = [series for series in images if labels.on(series)]
         fitting = drawn_on or [series for series in images if not series.localizer] or images
     if len(fitting) > 1:
         found = f"{len(fitting)} series of {study.id} fit: {first_of(series.name for series in fitting)}"
@@ -108,6 +130,6 @@ def _image_of(study: Study, wanted: Sequence[str], labels: Sequence[Series], roo
     return fitting[0] if fitting else None
 
 
-def _drawn_on(image: Series, labels: Sequence[Series], wanted: Sequence[str]) -> tuple[Series, ...]:
-    drawn = [series for series in labels if series.first.referenced & image.uids]
+def _drawn_on(image: Series, labels: _LabelObjects, wanted: Sequence[str]) -> tuple[Series, ...]:
+    drawn = labels.on(image)
     return tuple([series for series in drawn if fits(series, wanted)] or drawn)
