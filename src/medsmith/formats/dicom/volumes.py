@@ -6,6 +6,7 @@ from itertools import combinations
 from typing import Any
 
 from medsmith.errors import GeometryError
+from medsmith.formats.dicom.slices import check_alike
 
 _KINDS = {
     "temporal positions": ("TemporalPositionIdentifier", "TemporalPositionIndex"),
@@ -17,6 +18,8 @@ _KINDS = {
     "image types": ("ImageType",),
 }
 """What tells volumes apart -> attributes that say it, tried one after the other (PS3.3 C.7.6.2, C.8.3.1, C.8.13.5)."""
+VOLUME_ATTRIBUTES = tuple(name for names in _KINDS.values() for name in names)
+"""All of these."""
 _DIGITS = 2
 """Of a position in mm, below the smallest step between slices."""
 _LIMIT = "one volume per series"
@@ -32,7 +35,8 @@ def of_one_volume(slices: Sequence[Any], subject: str, volume: int | None) -> tu
         volume: which volume to take, from 0, in the order of the values that tell them apart.
 
     Raises:
-        GeometryError: there are several and none is chosen, there is no such volume, or nothing tells them apart.
+        GeometryError: there are several and none is chosen, there is no such volume, nothing tells them apart, or
+            slices of other sizes lie among them.
     """
     positions = [tuple(round(float(x), _DIGITS) for x in one.ImagePositionPatient) for one in slices]
     count = max(Counter(positions).values())
@@ -40,6 +44,7 @@ def of_one_volume(slices: Sequence[Any], subject: str, volume: int | None) -> tu
         return slices, ()
     found = _volumes(slices, positions, count)
     if found is None:
+        check_alike(slices, subject)
         line = f"{len(slices)} slices at {len(set(positions))} positions, up to {count} at one"
         tried = f"and neither {', '.join(list(_KINDS)[:-1])} nor {list(_KINDS)[-1]} tell {count} volumes apart"
         raise GeometryError(subject, f"{line}, {tried}", _LIMIT, "keep the files of one volume")
