@@ -94,6 +94,13 @@ def test_frames_without_a_place_are_refused(tmp_path):
     )
 
 
+def test_a_segmentation_without_its_type_is_refused(tmp_path):
+    drawn = segmentation(slices_of(voxels_of()), MASKS)
+    del drawn.SegmentationType
+    line = refusal(tmp_path, drawn, {1: 1})
+    assert ", file 10 of 10: is no segmentation that can be read (AttributeError); copy or export it again" in line
+
+
 @pytest.mark.parametrize("number", [b"nan", b"inf"])
 def test_contours_of_other_than_numbers_are_refused(number, tmp_path):
     save(tmp_path / "ct", slices_of(voxels_of()))

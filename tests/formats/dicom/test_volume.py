@@ -197,11 +197,13 @@ def test_padding_loss_and_marks_are_stated_and_nothing_is_rewritten(tmp_path):
     for data in slices:
         data.add_new(0x00280120, "US", 63536)  # -2000, as some writers store it
         data.BurnedInAnnotation, data.LossyImageCompression = "YES", "01"
+    slices[2].SyntheticData = "YES"
     read = read_volume(series_in(save(tmp_path, slices)))
     assert read.notes == (
         "padding of the value -3024 is in 99 of 1188 voxels",
         "9 of 9 images went through lossy compression",
         "the images carry burned-in annotation, which may identify the patient",
+        "1 of 9 images say that they are synthetic",
     )
     assert read.values.min() == -3024
 

@@ -58,6 +58,7 @@ def _open(series: Series) -> Any:
     try:
         data = dcmread(header.path, force=True)
         make_decodable(data, header.place)
+        data.SegmentationType  # noqa: B018  # which highdicom takes for granted
         return Segmentation.from_dataset(data, copy=False)
     except (FileError, MemoryError):
         raise

@@ -24,7 +24,7 @@ _STATED = (
     "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "Rows", "Columns", "SpacingBetweenSlices",
     "FrameOfReferenceUID", "RescaleSlope", "RescaleIntercept", "ModalityLUTSequence", "PixelPaddingValue",
     "PixelPaddingRangeLimit", "BitsAllocated", "PixelRepresentation", "PhotometricInterpretation", "BurnedInAnnotation",
-    "LossyImageCompression",
+    "LossyImageCompression", "SyntheticData",
 )  # fmt: skip
 """What is read of a slice besides its voxels and what tells volumes apart."""
 
