@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from export_cohorts import cohort_of, exported_case
-from medsmith.errors import RequestError
+from medsmith.errors import FileError, RequestError
 from medsmith.exporting import ExportOptions, export
 
 pydicom = pytest.importorskip("pydicom")
@@ -111,6 +111,9 @@ def test_a_scan_of_another_grid_or_with_other_voxels_is_no_source(made, tmp_path
     other = exported_case("other", synthetic=True, seed=5)
     found = export(cohort_of(tmp_path / "others", moved, other), tmp_path / "out", OPTIONS, source=hospital)
     assert found.with_source == ()
+    assert found.without_source == ("moved", "other")
+    assert found.lines[-1] == "no series of the source has the grid and half of the voxels: 2 cases"
+    assert export(cohort_of(tmp_path / "plain", moved), tmp_path / "none", OPTIONS).without_source == ()
     assert all("SourceImageSequence" not in pydicom.dcmread(path) for path in (tmp_path / "out").rglob("0*.dcm"))
 
 
@@ -200,6 +203,16 @@ def test_a_source_without_images_is_refused(tmp_path):
     cohort = cohort_of(tmp_path / "in", exported_case())
     with pytest.raises(RequestError, match="empty holds no DICOM image with a place; at least one series"):
         export(cohort, tmp_path / "out", OPTIONS, source=tmp_path / "empty")
+
+
+def test_a_source_whose_rescaling_is_damaged_is_one_line(made, tmp_path):
+    cohort, hospital, _ = made
+    for path in (path for path in hospital.rglob("*") if path.is_file()):
+        path.write_bytes(path.read_bytes().replace(b"\x28\0\x52\x10DS", b"\x28\0\x52\x10D\0"))
+    with pytest.raises(
+        FileError, match=r", file \d of 8: its rescaling cannot be read; slope and intercept are numbers"
+    ):
+        export(cohort, tmp_path / "out", OPTIONS, source=hospital)
 
 
 def test_the_date_is_that_of_today_by_default(tmp_path):

@@ -186,6 +186,28 @@ def test_folders_of_any_depth_are_walked(tmp_path, monkeypatch):
         path.rmdir() if path.is_dir() else path.unlink()
 
 
+def test_a_folder_that_cannot_be_listed_is_refused_without_its_name_unless_it_is_hidden(tmp_path, monkeypatch):
+    for name in ("Smith", ".trash"):
+        (tmp_path / name).mkdir()
+    listed = os.scandir
+    refused = {str(tmp_path / ".trash")}
+
+    def scandir(path):
+        if path in refused:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert [path.name for path in paths_below(tmp_path)] == [".trash", "Smith"]
+    refused.add(str(tmp_path / "Smith"))
+    with pytest.raises(FileError) as caught:
+        paths_below(tmp_path)
+    assert caught.value.line == (
+        f"{tmp_path}: a folder in it cannot be listed (Permission denied); cases may lie there; change its mode or "
+        f"owner, or move it away (find {tmp_path} ! -readable names it)"
+    )
+
+
 def test_folders_behind_links_are_walked_once(tmp_path):
     real = tmp_path / "elsewhere"
     (real / "scans").mkdir(parents=True)

@@ -1,6 +1,8 @@
 """Folders of DICOM beside other files: progress from the start, nothing skipped in silence, time in step with size."""
 
+import errno
 import json
+import os
 from contextlib import contextmanager
 
 import numpy as np
@@ -119,6 +121,30 @@ def test_the_listing_names_every_file_that_is_not_read(folder, capsys):
         "skipped 7: preview.jpg: a JPEG picture",
         "skipped 8: IM1/IM003: lacks StudyInstanceUID",
     ]
+
+
+def test_a_file_that_may_not_be_read_is_refused_without_its_name(folder, monkeypatch):
+    hidden, opened = file_of(folder, 4).name, os.open
+
+    def refuse(path, *rest, **named):
+        if str(path).endswith(hidden):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return opened(path, *rest, **named)
+
+    monkeypatch.setattr(os, "open", refuse)
+    assert refusal(folder) == (
+        f"{folder}: a file in it cannot be read; a slice may be lost with it; change its mode or owner, or copy it "
+        f"again (find {folder} ! -readable names those without permission)"
+    )
+
+
+@pytest.mark.parametrize("modality", ["DOE JANE", "DOE_JANE"])
+def test_a_modality_that_is_no_code_names_no_channel(modality, tmp_path):
+    slices = slices_of(voxels_of())
+    for data in slices:
+        data.Modality = modality
+    save(tmp_path / "in", slices)
+    assert prepare(tmp_path / "in", tmp_path / "out", report=lambda _: None).channel_names == ("image",)
 
 
 def test_a_folder_without_dicom_is_one_line(tmp_path, capsys):

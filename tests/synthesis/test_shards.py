@@ -1,11 +1,13 @@
 """Parts of a synthesis, made apart and joined to what a single call makes."""
 
+import json
 from collections import Counter
 
 import pytest
 
 from medsmith.cases.cohort import Cohort
 from medsmith.errors import FileError, RequestError, SynthesisError
+from medsmith.formats.atomic import sha256_of
 from medsmith.synthesis import Shard, SynthesisOptions, join_shards, synthesize
 from medsmith.synthesis.shards import are_shards
 from medsmith.synthesis.tasks import Recipe
@@ -111,6 +113,23 @@ def test_a_damaged_file_is_refused(folder, shards):
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(FileError, match="is not the file that its case's provenance names"):
         join_shards(shards, folder / "joined")
+
+
+@pytest.mark.parametrize("name", ["../evil", "/etc/hostname", "dataset.json", "imagesTr/fake_00001_0000.png"])
+def test_a_provenance_that_names_files_of_others_is_refused(folder, shards, name):
+    path = shards[0] / "provenance" / "fake_00000.json"
+    record = json.loads(path.read_text())
+    (folder / "evil").write_text("evil")
+    there = (shards[0] / name).resolve()
+    record["files"][name] = sha256_of(there) if there.exists() else ""
+    path.write_text(json.dumps(record))
+    out = folder / "deeper" / "joined"
+    with pytest.raises(FileError, match=f"fake_00000.json: names '{name}'; the images, label map and report of its"):
+        join_shards(shards, out)
+    assert not (out.parent / "evil").exists()
+    path.write_text(json.dumps(record | {"files": ["x"]}))
+    with pytest.raises(FileError, match="an object of file names"):
+        join_shards(shards, out)
 
 
 def test_a_folder_has_one_shard(folder, shards):

@@ -306,15 +306,35 @@ def test_files_that_the_provenance_does_not_name_are_refused(folder):
         unpack(folder / "tars", folder / "out")
 
 
-def test_an_archive_that_ends_early_is_refused_in_one_line(folder):
+@pytest.mark.parametrize("end", [300, 530, 1300, 1600])
+def test_an_archive_that_ends_early_is_refused_in_one_line(folder, end):
+    """In a header, in the content of a member, or between members."""
     rewritten(folder, members_of(folder))
     path = folder / "tars" / "fake-000001.tar"
-    data = path.read_bytes()[:1300]
+    data = path.read_bytes()[:end]
     path.write_bytes(data)
     manifest = json.loads((folder / "tars" / "fake-000001.json").read_text())
     manifest |= {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
     (folder / "tars" / "fake-000001.json").write_text(json.dumps(manifest))
     with pytest.raises(FileError, match=r"is no whole tar archive \(|has no provenance of"):
+        unpack(folder / "tars", folder / "out")
+
+
+@pytest.mark.parametrize("headers", [{"GNU.sparse.map": "a,b"}, {"GNU.sparse.major": "1", "GNU.sparse.minor": "0"}])
+def test_malformed_headers_are_refused_in_one_line(folder, headers):
+    member = tarfile.TarInfo("fake_00004.label.png")
+    member.pax_headers = headers
+    rewritten(folder, [*members_of(folder)[:4], (member, b"x")])
+    with pytest.raises(FileError, match=r"fake-000001.tar: is no whole tar archive \("):
+        unpack(folder / "tars", folder / "out")
+
+
+@pytest.mark.parametrize("name", ["shards.json", "fake-000001.json", "fake-000001.tar"])
+def test_a_pipe_in_place_of_a_file_is_refused(folder, name):
+    path = folder / "tars" / name
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(FileError, match=f"tars/{name}: a pipe or device, not a file"):
         unpack(folder / "tars", folder / "out")
 
 

@@ -153,8 +153,8 @@ def _all_recorded(root: Path, case_id: str) -> bool:
     return not path.exists() or all((root / name).exists() for name in recorded_files(path))
 
 
-def recorded_files(path: Path) -> list[str]:
-    """The files that a provenance names.
+def recorded_files(path: Path) -> Mapping[str, str]:
+    """The files that a provenance names, with their hashes.
 
     Raises:
         FileError: it cannot be read, or names them otherwise.
@@ -164,7 +164,7 @@ def recorded_files(path: Path) -> list[str]:
         raise FileError(
             path, f"files = {json.dumps(files)[:_SHOWN]}", "an object of file names", "restore or remove it"
         )
-    return list(files)
+    return files
 
 
 def names_in(folder: Path, ending: str) -> Iterator[str]:

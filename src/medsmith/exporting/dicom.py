@@ -17,6 +17,7 @@ from medsmith.exporting.planes import planes_of
 from medsmith.exporting.segmentation import segmentation
 from medsmith.exporting.source import SourceSeries, source_of
 from medsmith.exporting.structures import structure_set
+from medsmith.formats.packages import quiet
 
 
 @final
@@ -38,6 +39,7 @@ class DicomWriter:
     keep_identity: bool
     series: Sequence[SourceSeries] = ()
 
+    @quiet()
     def __call__(self, case: Case, folder: Path) -> Mapping[str, Any]:
         """Writes ``NN-CHANNEL/0001.dcm`` and on, ``segmentation.dcm``, ``structures.dcm``; returns what is remembered.
 

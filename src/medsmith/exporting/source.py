@@ -16,10 +16,11 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
-from medsmith.errors import GeometryError, RequestError
+from medsmith.errors import FileError, GeometryError, RequestError
 from medsmith.exporting.dataset import COPIED
 from medsmith.exporting.planes import Planes, planes_of
 from medsmith.formats.dicom.decoding import is_lossy
+from medsmith.formats.dicom.headers import COPY_AGAIN
 from medsmith.formats.dicom.pixels import read_pixels
 from medsmith.formats.dicom.series import find_dicom_files
 from medsmith.formats.dicom.volumes import DISTINCTIONS, volumes_of
@@ -145,7 +146,7 @@ class SourceSeries:
         for number in np.unique(np.linspace(0, len(self.images) - 1, _COMPARED).round().astype(int)).tolist():
             with quiet():
                 image = read_pixels(self.images[number].path, self.images[number].place)
-                slope, intercept = float(image.get("RescaleSlope") or 1), float(image.get("RescaleIntercept") or 0)
+                slope, intercept = _rescaling(image, self.images[number].place)
                 stored = image.pixel_array
             found = self.planes.arranged(stored.T[..., None])[0] * slope + intercept
             if found.shape != gray[number].shape:
@@ -164,6 +165,15 @@ class SourceSeries:
         found.ReferencedSOPClassUID, found.ReferencedSOPInstanceUID = header.SOPClassUID, header.SOPInstanceUID
         found.PurposeOfReferenceCodeSequence = [purpose]
         return [found]
+
+
+def _rescaling(image: Dataset, place: str) -> tuple[float, float]:
+    """Slope and intercept."""
+    try:
+        return float(image.get("RescaleSlope") or 1), float(image.get("RescaleIntercept") or 0)
+    except (TypeError, ValueError, NotImplementedError):  # the last of pydicom, where its type is damaged
+        limit = "slope and intercept are numbers"
+        raise FileError(place, "its rescaling cannot be read", limit, COPY_AGAIN) from None
 
 
 def find_series(folder: Path, progress: Progress) -> tuple[SourceSeries, ...]:

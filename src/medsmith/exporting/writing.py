@@ -70,6 +70,7 @@ class Exported:
         cases: all that are there now.
         left_out: ids of cases without an image, which DICOM cannot hold.
         with_source: ids of the cases that refer to a source series.
+        without_source: ids of the cases that no series of the source fits; none where no source is given.
         largest_error: largest difference between a written and the stored gray value.
     """
 
@@ -77,6 +78,7 @@ class Exported:
     cases: tuple[str, ...]
     left_out: tuple[str, ...]
     with_source: tuple[str, ...]
+    without_source: tuple[str, ...]
     largest_error: float
 
     @property
@@ -89,6 +91,9 @@ class Exported:
             found.append(f"gray values are rounded to 16 bits, by {self.largest_error:.3g} at most")
         if self.with_source:
             found.append(f"refer to their source series: {counted(len(self.with_source), 'case')}")
+        if self.without_source:
+            unfit = counted(len(self.without_source), "case")
+            found.append(f"no series of the source has the grid and half of the voxels: {unfit}")
         return tuple(found)
 
     def as_json(self) -> Mapping[str, Any]:
@@ -152,7 +157,7 @@ def export(
             from medsmith.exporting.nrrd import write_label_list
 
             write_label_list(out / LABEL_LIST, chosen.label_names)
-        return _summary(out, ids, left_out)
+        return _summary(out, ids, left_out, source_given=source is not None)
 
 
 def _check(options: ExportOptions, source: Path | str | None) -> None:
@@ -251,12 +256,13 @@ def _remove_staged(out: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _summary(out: Path, ids: Sequence[str], left_out: tuple[str, ...]) -> Exported:
+def _summary(out: Path, ids: Sequence[str], left_out: tuple[str, ...], *, source_given: bool) -> Exported:
     records = {id: read_json(out / id / RECORD) for id in ids}
     return Exported(
         out,
         tuple(ids),
         left_out,
         tuple(id for id, record in records.items() if record.get("source")),
+        tuple(id for id, record in records.items() if source_given and not record.get("source")),
         max((float(record.get("largest_error", 0)) for record in records.values()), default=0.0),
     )

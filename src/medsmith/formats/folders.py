@@ -3,7 +3,6 @@
 import errno
 import os
 from collections.abc import Iterable
-from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 
@@ -88,13 +87,14 @@ def check_disjoint_folders(folders: Iterable[Path]) -> None:
 def paths_below(root: Path) -> list[Path]:
     """Everything below a folder, however deep, sorted; folders behind links too, each real folder once.
 
-    Folders that cannot be listed are taken for empty.
+    Raises:
+        FileError: a folder that is not hidden cannot be listed; its name, which may identify a patient, is not told.
     """
     found: list[Path] = []
     seen, waiting = set[tuple[int, int]](), [str(root)]
     while waiting:  # not os.walk, which in Python 3.11 calls itself for each level
         folder = waiting.pop()
-        with suppress(OSError):
+        try:
             facts = os.stat(folder)  # noqa: PTH116
             if (facts.st_dev, facts.st_ino) in seen:
                 continue  # a link to a folder that was visited, such as one of its own parents
@@ -104,4 +104,14 @@ def paths_below(root: Path) -> list[Path]:
                     found.append(Path(entry.path))
                     if os.path.isdir(entry.path):  # noqa: PTH112  # unlike the entry's own, never raises
                         waiting.append(entry.path)
+        except FileNotFoundError:
+            continue  # removed meanwhile
+        except OSError as error:
+            if not any(part.startswith(".") for part in Path(folder).relative_to(root).parts):
+                raise _not_listed(root, error) from None
     return sorted(found)
+
+
+def _not_listed(root: Path, error: OSError) -> FileError:
+    cure = f"change its mode or owner, or move it away (find {root} ! -readable names it)"
+    return FileError(root, f"a folder in it cannot be listed ({error.strerror})", "cases may lie there", cure)

@@ -17,6 +17,7 @@ from fsspec.utils import get_protocol
 
 from medsmith.errors import FileError, RequestError
 from medsmith.formats.atomic import is_temporary, temporary_name, unwritable
+from medsmith.formats.opening import open_regular
 
 _LOCAL = ("file", "local")
 _CURE = "check the place and your access to it"
@@ -117,15 +118,23 @@ class Storage:
         """A file, to be read from its start.
 
         Raises:
-            FileError: it is missing or cannot be read.
+            FileError: it is missing, no regular file, or cannot be read.
         """
         try:
-            with self.files.open(self._path(name), "rb") as file:
+            with self._opened(name) as file:
                 yield file
         except FileNotFoundError:
             raise FileError(self.name_of(name), "does not exist", cure="restore it") from None
         except OSError as error:
             raise FileError(self.name_of(name), f"cannot be read ({error})", cure=_CURE) from error
+
+    def _opened(self, name: str) -> Any:
+        if self.folder is None:
+            return self.files.open(self._path(name), "rb")
+        try:
+            return open_regular(self.folder / name)
+        except FileError as error:
+            raise FileError(self.name_of(name), error.found, error.limit, error.cure) from None
 
     def read(self, name: str, limit: int) -> bytes:
         """All of a small file.

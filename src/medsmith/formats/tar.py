@@ -14,6 +14,8 @@ from medsmith.formats.opening import open_regular
 
 _MODE = 0o644
 _CURE = "take it from where it was made"
+_DAMAGE = (tarfile.TarError, EOFError, ValueError)
+"""What tarfile raises for an archive that is cut short or has malformed headers."""
 
 
 def write_tar(target: HashingWriter, files: Iterable[tuple[str, Path]]) -> None:
@@ -36,6 +38,30 @@ def write_tar(target: HashingWriter, files: Iterable[tuple[str, Path]]) -> None:
 
 
 @final
+class MemberContent:
+    """The content of a member, from its start.
+
+    Args:
+        file: of the member.
+        subject: name of the archive in messages.
+    """
+
+    def __init__(self, file: IO[bytes], subject: str) -> None:
+        self._file, self._subject = file, subject
+
+    def read(self, size: int = -1) -> bytes:
+        """At most so many bytes; none at the end.
+
+        Raises:
+            FileError: the archive ends early.
+        """
+        try:
+            return self._file.read(size)
+        except _DAMAGE as error:
+            raise _not_whole(self._subject, error) from None
+
+
+@final
 class TarMembers:
     """The members of an archive, in their order; each is read before the next is asked for.
 
@@ -47,7 +73,7 @@ class TarMembers:
     def __init__(self, path: Path, subject: str) -> None:
         self._path, self._subject = path, subject
 
-    def __iter__(self) -> Iterator[tuple[str, IO[bytes]]]:
+    def __iter__(self) -> Iterator[tuple[str, MemberContent]]:
         """Names and contents.
 
         Raises:
@@ -61,9 +87,9 @@ class TarMembers:
                     seen.add(member.name)
                     content = archive.extractfile(member)
                     assert content is not None
-                    yield member.name, content
-        except (tarfile.TarError, EOFError, UnicodeError) as error:
-            raise FileError(self._subject, f"is no whole tar archive ({error})", cure=_CURE) from None
+                    yield member.name, MemberContent(content, self._subject)
+        except _DAMAGE as error:
+            raise _not_whole(self._subject, error) from None
 
     def _check(self, member: tarfile.TarInfo, seen: set[str]) -> None:
         """Refuses what a shard never has, before anything is made of it."""
@@ -82,3 +108,7 @@ class TarMembers:
             found = "is there twice"
         if found:
             raise FileError(self._subject, f"its member {name!r:.80} {found}", "plain files of the cases", _CURE)
+
+
+def _not_whole(subject: str, error: Exception) -> FileError:
+    return FileError(subject, f"is no whole tar archive ({error})", cure=_CURE)

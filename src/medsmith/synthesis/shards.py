@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import final
 
 from medsmith.cases.cohort import Cohort
-from medsmith.cases.nnunet_folder import PROVENANCE
+from medsmith.cases.nnunet_folder import PROVENANCE, REPORTS, nnunet_files, recorded_files
 from medsmith.errors import FileError, RequestError, SynthesisError, counted
 from medsmith.formats.atomic import deferred_sync, replacing, sha256_of, write_bytes
 from medsmith.formats.folders import check_disjoint_folders
-from medsmith.formats.json_file import read_json
 from medsmith.formats.lock import hold_output
 from medsmith.progress import NullProgress, Progress
 from medsmith.synthesis import folder
@@ -122,7 +121,7 @@ def join_shards(sources: Sequence[Path], out: Path, progress: Progress | None = 
         method, count, of = first.recipe.method, first.count, Shard.parse(first.shard or "1/1").of
         homes = ((case_id(method, index), places[index % of + 1]) for index in range(count))
         made = ((id, source) for id, source in homes if id not in missed)
-        _copy_all(made, count - len(missed), out, progress or NullProgress())
+        _copy_all(made, count - len(missed), cohort, progress or NullProgress())
         folder.finish_copy(cohort, CaseIds(method, range(count)))
     return Cohort.open(out)
 
@@ -158,15 +157,16 @@ def _check_whole(sources: Sequence[Path], plans: Sequence[Plan]) -> None:
         raise SynthesisError(sources[0], f"shard {absent[0]}/{total} is not named", f"all {total} are joined", "add it")
 
 
-def _copy_all(homes: Iterable[tuple[str, Path]], count: int, out: Path, progress: Progress) -> None:
+def _copy_all(homes: Iterable[tuple[str, Path]], count: int, cohort: Cohort, progress: Progress) -> None:
     """Copies so many cases from the folders of their shards, those that are not there yet."""
+    out = cohort.root
     with progress.task("join", count) as advance:
         cases = iter(homes)
         while batch := list(islice(cases, _BATCH)):
             missing = [(id, source) for id, source in batch if not (out / PROVENANCE / f"{id}.json").exists()]
             with deferred_sync() as sync:
                 for id, source in missing:
-                    _copy_files(source, out, id)
+                    _copy_files(source, cohort, id)
                 sync()  # a case counts as there by its provenance, which comes last
                 for id, source in missing:
                     name = f"{PROVENANCE}/{id}.json"
@@ -174,11 +174,16 @@ def _copy_all(homes: Iterable[tuple[str, Path]], count: int, out: Path, progress
             advance(len(batch), "")
 
 
-def _copy_files(source: Path, out: Path, id: str) -> None:
-    for name, digest in read_json(source / PROVENANCE / f"{id}.json").get("files", {}).items():
+def _copy_files(source: Path, cohort: Cohort, id: str) -> None:
+    record = source / PROVENANCE / f"{id}.json"
+    own = nnunet_files(cohort.root, id, len(cohort.channel_names), cohort.file_ending).paths
+    known = {*(path.relative_to(cohort.root).as_posix() for path in own), f"{REPORTS}/{id}.json"}
+    for name, digest in recorded_files(record).items():
+        if name not in known:
+            raise FileError(record, f"names {name!r:.80}", "the images, label map and report of its case", "restore it")
         path = source / name
         if not path.is_file() or sha256_of(path) != digest:
             found = "is not the file that its case's provenance names"
             raise FileError(path, found, cure="remove the case's provenance and run the shard's command again")
-        with replacing(out / name) as temporary:
+        with replacing(cohort.root / name) as temporary:
             shutil.copyfile(path, temporary)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from medsmith.errors import MedsmithError
+from medsmith.errors import FileError, MedsmithError
 from medsmith.formats.dicom.series import find_dicom_files, read_series_of
 
 pytest.importorskip("highdicom")
@@ -104,6 +104,38 @@ def test_frames_off_the_slices_are_refused(tmp_path):
     small = slices_of(voxels_of(shape=(9, 10, 12)))
     line = refusal(tmp_path / "small", segmentation(small, cube_masks((9, 10, 12))), {1: 1})
     assert "frames of 12 x 10, while the series has 12 x 11" in line
+
+
+def test_frames_without_a_place_are_refused(tmp_path):
+    drawn = segmentation(slices_of(voxels_of()), MASKS)
+    for group in (drawn.SharedFunctionalGroupsSequence[0], *drawn.PerFrameFunctionalGroupsSequence):
+        group.pop("PlaneOrientationSequence", None)
+    line = refusal(tmp_path, drawn, {1: 1})
+    assert (
+        "(SEG, 2 segments): does not say where its frames lie (StopIteration); each frame has a position, axes" in line
+    )
+
+
+def test_a_segmentation_without_its_type_is_refused(tmp_path):
+    drawn = segmentation(slices_of(voxels_of()), MASKS)
+    del drawn.SegmentationType
+    line = refusal(tmp_path, drawn, {1: 1})
+    assert ", file 10 of 10: is no segmentation that can be read (AttributeError); copy or export it again" in line
+
+
+@pytest.mark.parametrize("number", [b"nan", b"inf"])
+def test_contours_of_other_than_numbers_are_refused(number, tmp_path):
+    save(tmp_path / "ct", slices_of(voxels_of()))
+    drawn = structure_set(slices_of(voxels_of()), [[box((1, 4), (1, 4), 3)]])
+    path = next(path for path in save(tmp_path / "rt", [drawn]).rglob("*") if path.is_file())
+    data = path.read_bytes()
+    at = data.index(b"\x06\x30\x50\0DS") + 8
+    path.write_bytes(
+        data[:at] + number + b" " * (data.index(b"\\", at) - at - len(number)) + data[data.index(b"\\", at) :]
+    )
+    series = {one.first.modality: one for one in read_series_of(tmp_path, find_dicom_files(tmp_path))}
+    with pytest.raises(FileError, match=r"its contours cannot be read \(ValueError\); copy or export it again"):
+        read_labels(series["RTSTRUCT"], read_volume(series["CT"]).geometry, {1: 1}, 0.5)
 
 
 def box(x, y, z):

@@ -85,6 +85,29 @@ def test_spacings_are_compared_as_numbers(plain, tmp_path):
     np.testing.assert_array_equal(read(save(tmp_path, slices)), plain)
 
 
+@pytest.mark.parametrize("tag", [b"\x20\0\x32\0", b"\x28\0\x30\0"], ids=["position", "spacing"])
+def test_a_damaged_value_is_refused_by_the_place_of_its_file(tag, tmp_path):
+    path = file_of(save(tmp_path, slices_of(voxels_of())), 0)
+    path.write_bytes(path.read_bytes().replace(tag + b"DS", tag + b"D\0"))
+    assert ": cannot be read as DICOM (NotImplementedError); copy or export it again" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "1e999"])
+def test_a_place_that_is_no_number_is_refused(text, tmp_path):
+    path = file_of(save(tmp_path, slices_of(voxels_of(), origin=(-12.345, 5, 20))), 0)
+    data = path.read_bytes()
+    assert b"-12.345000" in data
+    path.write_bytes(data.replace(b"-12.345000", text.encode().ljust(10)))
+    assert "ImagePositionPatient holds something else; 3 numbers; export the series again" in refusal(tmp_path)
+
+
+def test_a_rescaling_that_is_no_number_is_refused(tmp_path):
+    """Its type was damaged into that of a text."""
+    path = file_of(save(tmp_path, slices_of(voxels_of())), 0)
+    path.write_bytes(path.read_bytes().replace(b"\x28\0\x52\x10DS\6\0-1024 ", b"\x28\0\x52\x10LO\6\0-10?4 "))
+    assert "RescaleIntercept holds something else; 1 number; export the series again" in refusal(tmp_path)
+
+
 @pytest.mark.parametrize("name", ["RescaleSlope", "RescaleIntercept"])
 def test_a_rescaling_that_some_slices_lost_is_refused_and_one_that_all_lack_is_none(name, tmp_path):
     slices = slices_of(voxels_of())

@@ -119,6 +119,12 @@ def twice(slices):
     slices[5].ImagePositionPatient = slices[4].ImagePositionPatient
 
 
+def of_another_size(slices):
+    """Among the slices, at positions of their own."""
+    twice(slices)
+    slices[5].Rows, slices[5].Columns = slices[5].Columns, slices[5].Rows
+
+
 def tilted(slices):
     for index, data in enumerate(slices):
         x, y, z = data.ImagePositionPatient
@@ -142,6 +148,9 @@ REFUSED = [
     ("turned", changed(ImageOrientationPatient=[0, 1, 0, -1, 0, 0]), "1 of 9 slices are turned against the first"),
     ("another size", changed(PixelSpacing=["1", "1"]), "slices of 2 different pixel spacings"),
     ("no spacing", changed(PixelSpacing=None), "lacks PixelSpacing; each slice is placed in the patient"),
+    ("no width", changed(PixelSpacing=["0", "1"]), "PixelSpacing holds something else; 2 numbers above 0; export the"),
+    ("no place", changed(ImagePositionPatient=["5", "30"]), "ImagePositionPatient holds something else; 3 numbers;"),
+    ("others among them", of_another_size, "slices of 2 different rows: 11, 12; the slices of a volume are alike"),
     ("few", drop(1, 2, 3, 4, 5, 6, 7), "12 x 11 x 2 voxels; at least 8 along each axis"),
     ("frames of reference", changed(FrameOfReferenceUID="1.2.3"), "the slices have different frames of reference"),
     ("spacing in metres", all_of(PixelSpacing=["0.0008", "0.0007"]), "voxels of 0.0007 mm along x; 0.05 to 20 mm"),
@@ -188,11 +197,13 @@ def test_padding_loss_and_marks_are_stated_and_nothing_is_rewritten(tmp_path):
     for data in slices:
         data.add_new(0x00280120, "US", 63536)  # -2000, as some writers store it
         data.BurnedInAnnotation, data.LossyImageCompression = "YES", "01"
+    slices[2].SyntheticData = "YES"
     read = read_volume(series_in(save(tmp_path, slices)))
     assert read.notes == (
         "padding of the value -3024 is in 99 of 1188 voxels",
         "9 of 9 images went through lossy compression",
         "the images carry burned-in annotation, which may identify the patient",
+        "1 of 9 images say that they are synthetic",
     )
     assert read.values.min() == -3024
 

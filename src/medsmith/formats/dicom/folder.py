@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import final
 
+from medsmith.errors import FileError
 from medsmith.formats.content_type import identify_content
 from medsmith.formats.folders import paths_below
 from medsmith.formats.opening import open_regular
@@ -53,7 +54,7 @@ def find_files(root: Path, progress: Progress = _SILENT) -> DicomFolder:
         progress: of the files.
 
     Raises:
-        FileError: a file cannot be read.
+        FileError: a file cannot be read, or a folder not be listed; neither is named.
     """
     everything = paths_below(root)
     shown = (path for path in everything if not any(part.startswith(".") for part in path.relative_to(root).parts))
@@ -61,13 +62,22 @@ def find_files(root: Path, progress: Progress = _SILENT) -> DicomFolder:
     files, skipped = list[Path](), list[Skipped]()
     with progress.task("find DICOM files", len(paths)) as advance:
         for path in paths:
-            kind = _kind_of(path)
+            try:
+                kind = _kind_of(path)
+            except (FileError, OSError):
+                raise _not_opened(root) from None
             if kind is None:
                 files.append(path)
             else:
                 skipped.append(Skipped(path, kind))
             advance(1, "")
     return DicomFolder(tuple(files), tuple(skipped))
+
+
+def _not_opened(root: Path) -> FileError:
+    """The error for a file that cannot be read, without its path, which may identify a patient."""
+    cure = f"change its mode or owner, or copy it again (find {root} ! -readable names those without permission)"
+    return FileError(root, "a file in it cannot be read", "a slice may be lost with it", cure)
 
 
 def kinds_line(kinds: Iterable[str]) -> str:

@@ -1,5 +1,6 @@
 """Headers of DICOM files: what tells series, segmentations and structure sets apart, without voxels."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
@@ -20,6 +21,8 @@ _TAGS = [
 ]  # fmt: skip
 
 _NEEDED = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
+_CODE = re.compile("[A-Za-z0-9]{1,16}")
+"""Of a modality: the defined terms (PS3.3 C.7.3.1.1.1) are letters and digits."""
 _SEGMENTS = (
     ("SegmentSequence", "SegmentNumber", "SegmentLabel", "SegmentDescription"),
     ("StructureSetROISequence", "ROINumber", "ROIName", "ROIDescription"),
@@ -54,7 +57,7 @@ class Header:
         study: study instance UID.
         series: series instance UID.
         instance: SOP instance UID.
-        modality: such as CT.
+        modality: such as CT; empty where none is given that is a code.
         number: of the series; None where none is given.
         description: of the series.
         size: rows and columns; (0, 0) without voxels.
@@ -120,7 +123,7 @@ def _check_complete(data: Any, place: str) -> None:
 
 
 def _header(path: Path, place: str, data: Any) -> Header:
-    modality, frames = str(data.get("Modality") or ""), int(data.get("NumberOfFrames") or 0)
+    modality, frames = _modality(data), int(data.get("NumberOfFrames") or 0)
     if frames == 1 and "ImagePositionPatient" in data:
         frames = 0  # some writers count the frame of a slice, which is placed as one all the same
     size = int(data.get("Rows") or 0), int(data.get("Columns") or 0)
@@ -146,6 +149,12 @@ def _header(path: Path, place: str, data: Any) -> Header:
         segments=_segments(data),
         referenced=frozenset(_references(data)) if modality in (SEG, STRUCTURES) else frozenset(),
     )
+
+
+def _modality(data: Any) -> str:
+    """The modality; empty where it is no code, since it is written and printed and other texts may name somebody."""
+    text = str(data.get("Modality") or "")
+    return text if _CODE.fullmatch(text) else ""
 
 
 def _segments(data: Any) -> tuple[Segment, ...]:

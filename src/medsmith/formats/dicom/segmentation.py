@@ -23,6 +23,8 @@ _SHARED_CURE = "resample it to the series, or give the series that it was drawn 
 Masks = Iterator[tuple[int, Bool[np.ndarray, "x y z"]]]
 Frame = tuple[int, int]
 """Index of a frame, and of its slice in the grid."""
+_MISPLACED = (AttributeError, KeyError, TypeError, ValueError, IndexError, StopIteration, OverflowError)
+"""What comes of frames whose place is missing, or holds something else than finite numbers."""
 
 
 def read_segments(
@@ -56,6 +58,7 @@ def _open(series: Series) -> Any:
     try:
         data = dcmread(header.path, force=True)
         make_decodable(data, header.place)
+        data.SegmentationType  # noqa: B018  # which highdicom takes for granted
         return Segmentation.from_dataset(data, copy=False)
     except (FileError, MemoryError):
         raise
@@ -78,7 +81,7 @@ def _frames_by_segment(image: Any, grid: Geometry, subject: str) -> dict[int, li
             place = _slice_of(_plane(position, axes, spacing), (int(image.Columns), int(image.Rows)), grid, subject)
             known = group.get("SegmentIdentificationSequence") or shared[0].get("SegmentIdentificationSequence")
             frames[int(known[0].ReferencedSegmentNumber) if known else 0].append((index, place))
-    except (AttributeError, KeyError, TypeError, ValueError, IndexError) as error:
+    except _MISPLACED as error:
         found = f"does not say where its frames lie ({type(error).__name__})"
         raise FileError(subject, found, "each frame has a position, axes and spacing", "export it again") from None
     return frames

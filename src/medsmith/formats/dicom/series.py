@@ -73,7 +73,9 @@ class Series:
             return counted(count, "object")
         single = "image" if self.is_flat else "slice"
         slices = counted(frames, "frame") if frames > 1 and count == 1 else counted(count, single)
-        return f"{slices} of {self.first.size[1]} x {self.first.size[0]}"
+        sizes = sorted({header.size for header in self.headers})
+        shown = f"{len(sizes)} sizes" if len(sizes) > 1 else f"{sizes[0][1]} x {sizes[0][0]}"
+        return f"{slices} of {shown}"
 
     @property
     def name(self) -> str:

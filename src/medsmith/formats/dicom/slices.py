@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64
 
-from medsmith.errors import FileError, GeometryError
+from medsmith.errors import FileError, GeometryError, counted
 
 SPACING_TOLERANCE = 0.01
 """Largest deviation of a step between slices from the median step, relative (highdicom's own)."""
@@ -17,24 +17,45 @@ ORIENTATION_TOLERANCE = 1e-4
 """Largest deviation of the cosine between the axes of two slices from 1."""
 _TILT = 1e-3
 _NEEDED = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "Rows", "Columns")
+_NUMBERS = {
+    "ImagePositionPatient": (3, -np.inf),
+    "ImageOrientationPatient": (6, -np.inf),
+    "PixelSpacing": (2, 0.0),
+    "RescaleSlope": (1, -np.inf),
+    "RescaleIntercept": (1, -np.inf),
+}
+"""Attribute -> how many numbers it has (PS3.3 C.7.6.2 and C.11.1), and what they are above."""
 _EXPORT = "export the series again"
 _RESCALING = ("RescaleSlope", "RescaleIntercept")
 
 
 def check_placed(slices: Sequence[Any], places: Sequence[str]) -> None:
-    """Checks that each slice of a series says where it lies in the patient.
+    """Checks that each slice of a series says where it lies in the patient, and its rescaling, if any, in numbers.
 
     Args:
         slices: pydicom datasets, one per file.
         places: names of the files in errors.
 
     Raises:
-        FileError: a slice lacks what places it in the patient.
+        FileError: a slice lacks what places it in the patient, or holds something else than finite numbers there.
     """
     for one, place in zip(slices, places, strict=True):
         missing = [name for name in _NEEDED if one.get(name) in (None, "")]
         if missing:
             raise FileError(place, f"lacks {', '.join(missing)}", "each slice is placed in the patient", _EXPORT)
+        for name, (count, least) in _NUMBERS.items():
+            if one.get(name) not in (None, "") and not _holds_numbers(one[name].value, count, least):
+                limit = f"{counted(count, 'number')}{' above 0' if least == 0 else ''}"
+                raise FileError(place, f"{name} holds something else", limit, _EXPORT)
+
+
+def _holds_numbers(value: Any, count: int, least: float) -> bool:
+    """Whether a value is so many finite numbers above the least."""
+    try:
+        numbers = np.array(value, dtype=np.float64).ravel()
+    except (TypeError, ValueError):
+        return False
+    return len(numbers) == count and bool(np.isfinite(numbers).all() and (numbers > least).all())
 
 
 def check_slices(slices: Sequence[Any], subject: str) -> None:
@@ -49,7 +70,7 @@ def check_slices(slices: Sequence[Any], subject: str) -> None:
         GeometryError: slices differ in size, direction or frame of reference, overlap, or leave gaps.
     """
     check_rescaled(slices, subject)
-    _check_equal(slices, subject)
+    check_alike(slices, subject)
     if len({str(one.get("FrameOfReferenceUID") or "") for one in slices}) > 1:
         found = "the slices have different frames of reference"
         raise GeometryError(subject, found, "a volume lies in one", "export one volume as a series of its own")
@@ -80,7 +101,16 @@ def check_rescaled(slices: Sequence[Any], subject: str) -> None:
             raise FileError(subject, found, "slope and intercept in all slices, or in none", _EXPORT)
 
 
-def _check_equal(slices: Sequence[Any], subject: str) -> None:
+def check_alike(slices: Sequence[Any], subject: str) -> None:
+    """Checks that slices have one size and one pixel spacing.
+
+    Args:
+        slices: pydicom datasets, one per file.
+        subject: names the series in errors.
+
+    Raises:
+        GeometryError: they differ.
+    """
     for name, what in (("Rows", "rows"), ("Columns", "columns"), ("PixelSpacing", "pixel spacings")):
         values = sorted(
             {" x ".join(f"{size:.6g}" for size in np.atleast_1d(one.get(name)).astype(float)) for one in slices}

@@ -17,9 +17,16 @@ from medsmith.formats.dicom.pixel_facts import count_padding
 from medsmith.formats.dicom.pixels import read_pixels
 from medsmith.formats.dicom.series import Series
 from medsmith.formats.dicom.slices import ORIENTATION_TOLERANCE, SPACING_TOLERANCE, check_placed, check_slices
-from medsmith.formats.dicom.volumes import of_one_volume
+from medsmith.formats.dicom.volumes import DISTINCTIONS, of_one_volume
 
 _PLACEHOLDER = "2.25.0"
+_STATED = (
+    "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "Rows", "Columns", "SpacingBetweenSlices",
+    "FrameOfReferenceUID", "RescaleSlope", "RescaleIntercept", "ModalityLUTSequence", "PixelPaddingValue",
+    "PixelPaddingRangeLimit", "BitsAllocated", "PixelRepresentation", "PhotometricInterpretation", "BurnedInAnnotation",
+    "LossyImageCompression", "SyntheticData",
+)  # fmt: skip
+"""What is read of a slice besides its voxels and what tells volumes apart."""
 
 
 @final
@@ -69,12 +76,15 @@ def _head(header: Header) -> Any:
     from pydicom import dcmread
 
     try:
-        return dcmread(header.path, stop_before_pixels=True, force=True)
+        data = dcmread(header.path, stop_before_pixels=True, force=True)
+        for name in (*_STATED, *DISTINCTIONS):
+            data.get(name)  # pydicom decodes a value when it is first asked for
     except MemoryError:
         raise
     except Exception as error:  # pydicom raises whatever a damaged value causes
         found = f"cannot be read as DICOM ({type(error).__name__})"
         raise FileError(header.place, found, cure=COPY_AGAIN) from None
+    return data
 
 
 def _grid(heads: Sequence[Any], series: Series) -> tuple[list[int], Float64[np.ndarray, "4 4"]]:

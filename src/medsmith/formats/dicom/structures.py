@@ -55,6 +55,8 @@ def _contours(series: Series) -> dict[int, list[tuple[str, Float64[np.ndarray, "
                 rows = found.setdefault(int(roi.ReferencedROINumber), [])
                 for contour in roi.get("ContourSequence") or ():
                     points = np.array(contour.ContourData, dtype=np.float64).reshape(-1, 3)
+                    if not np.isfinite(points).all():
+                        raise ValueError
                     rows.append((str(contour.ContourGeometricType), points @ BETWEEN_RAS_AND_LPS))
         except MemoryError:
             raise

@@ -6,6 +6,7 @@ from itertools import combinations
 from typing import Any
 
 from medsmith.errors import GeometryError
+from medsmith.formats.dicom.slices import check_alike
 
 _KINDS = {
     "temporal positions": ("TemporalPositionIdentifier", "TemporalPositionIndex"),
@@ -34,7 +35,8 @@ def of_one_volume(slices: Sequence[Any], subject: str, volume: int | None) -> tu
         volume: which volume to take, from 0, in the order of the values that tell them apart.
 
     Raises:
-        GeometryError: there are several and none is chosen, there is no such volume, or nothing tells them apart.
+        GeometryError: there are several and none is chosen, there is no such volume, nothing tells them apart, or
+            slices of other sizes lie among them.
     """
     positions = _positions(slices)
     count = max(Counter(positions).values())
@@ -42,6 +44,7 @@ def of_one_volume(slices: Sequence[Any], subject: str, volume: int | None) -> tu
         return slices, ()
     found = _volumes(slices, positions, count)
     if found is None:
+        check_alike(slices, subject)
         line = f"{len(slices)} slices at {len(set(positions))} positions, up to {count} at one"
         tried = f"and neither {', '.join(list(_KINDS)[:-1])} nor {list(_KINDS)[-1]} tell {count} volumes apart"
         raise GeometryError(subject, f"{line}, {tried}", _LIMIT, "keep the files of one volume")

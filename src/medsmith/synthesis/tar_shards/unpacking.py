@@ -4,7 +4,6 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
 
 from medsmith.cases.cohort import Cohort
 from medsmith.cases.nnunet_folder import PROVENANCE
@@ -15,7 +14,7 @@ from medsmith.formats.hashing import HashingWriter
 from medsmith.formats.json_file import parse_json
 from medsmith.formats.lock import hold_output
 from medsmith.formats.storage import Storage
-from medsmith.formats.tar import TarMembers
+from medsmith.formats.tar import MemberContent, TarMembers
 from medsmith.progress import NullProgress, Progress
 from medsmith.synthesis import folder
 from medsmith.synthesis.missed import Misses, write_missed
@@ -136,7 +135,7 @@ def _copied(blocks: Iterable[bytes], path: Path) -> HashingWriter:
 
 
 def _contents(
-    members: Iterable[tuple[str, IO[bytes]]], known: Mapping[str, str], subject: str
+    members: Iterable[tuple[str, MemberContent]], known: Mapping[str, str], subject: str
 ) -> tuple[dict[str, str], dict[str, bytes]]:
     """The hashes of all files but the provenance of cases, and that provenance, by their names in a cohort."""
     sums: dict[str, str] = {}
