@@ -95,7 +95,7 @@ def test_help_takes_less_than_half_a_second() -> None:
             ["synthesize", "pig", "out", "--executor", "ray", "--workers", "2"],
             "--workers: 2; Ray uses the CPUs of its cluster; leave it out",
         ),
-        (["unpack", "nowhere", "out"], "nowhere/shards.json: does not exist; restore it"),
+        (["unpack", "nowhere", "out"], "nowhere/shards.json: does not exist; check the path"),
         (["report", "sample"], "medsmith report sample: Missing option '--type'; see medsmith report sample --help"),
         (
             ["report", "sampel"],

@@ -12,7 +12,7 @@ from medsmith.errors import FileError, RequestError
 from medsmith.insertion.asked_organs import AskedOrgans
 from unread_scans import unread_scans
 
-COARSE = "fat, soft_tissue, bone, lung, lung_left, lung_right"
+COARSE = "soft_tissue, bone, lung, lung_left, lung_right"
 CURE = "there it counts as 'soft tissue': ask for that, or give a map that has it: --organ-map"
 
 
@@ -92,9 +92,9 @@ def test_organs_of_the_labels_and_of_densities_pass(tmp_path):
     source = re.escape(
         "no spleen in the organ map (labels of the template; the rest a coarse map by density); it knows"
     )
-    with pytest.raises(RequestError, match=f"{source} liver, fat"):
+    with pytest.raises(RequestError, match=f"{source} liver, soft_tissue"):
         check("spleen")
-    with pytest.raises(RequestError, match="report: no lesion lies in air; it knows liver, fat"):
+    with pytest.raises(RequestError, match="report: no lesion lies in air; it knows liver, soft_tissue"):
         check("air")
     with pytest.raises(RequestError, match=re.escape("no liver in the organ map (coarse map by density)")):
         check("liver", organ_map="coarse")

@@ -110,6 +110,20 @@ def test_a_density_is_seen_against_the_organ(said, level, low, high):
 
 
 @pytest.mark.parametrize(
+    ("density", "level", "low", "high"),
+    [
+        ("hyperdense", 40.0, 62, 160),
+        ("hyperdense", 300.0, 322, 322),
+        ("hypodense", 50.0, 0, 28),
+        ("isodense", 50.0, 45, 55),
+    ],
+)
+def test_lesions_of_organs_without_rules_are_as_dense_as_those_of_others(density, level, low, high):
+    """Not as dense as the network likes: a hyperdense mass of muscle came out as bone."""
+    assert wanted_ct_values(LesionReport(organ="soft_tissue", density=density), level) == (low, high)
+
+
+@pytest.mark.parametrize(
     ("density", "level", "sampled", "fitted"),
     [
         ("hypodense", 60.0, 70.0, 38.0),

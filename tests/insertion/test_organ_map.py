@@ -117,7 +117,7 @@ def test_a_report_that_names_no_organ_means_the_soft_tissue_of_the_coarse_map(sc
     found = coarse_map(hu, geometry)
     (box,) = place_boxes([LesionReport(size_mm=(12.0, 12.0, 12.0))], found, np.random.default_rng(0))
     assert (found.labels[box.slices] == found.names["soft_tissue"]).mean() > 0.6
-    with pytest.raises(RequestError, match=r"no kidney in the organ map \(coarse map by density\); it has fat"):
+    with pytest.raises(RequestError, match=r"no kidney in the organ map \(coarse map by density\); it has soft_tissue"):
         place_boxes([LesionReport(organ="kidney", size_mm=(12.0, 12.0, 12.0))], found, np.random.default_rng(0))
 
 

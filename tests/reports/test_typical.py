@@ -4,7 +4,7 @@ import pytest
 
 from medsmith.reports.rules import combinations
 from medsmith.reports.schema import LesionReport
-from medsmith.reports.typical import typical_ct_values, typically_homogeneous
+from medsmith.reports.typical import ct_values_elsewhere, typical_ct_values, typically_homogeneous
 
 GROUND_GLASS = "low-density ground-glass opacity"
 
@@ -18,10 +18,19 @@ GROUND_GLASS = "low-density ground-glass opacity"
         ({"organ": "lung"}, None),
         ({"density": GROUND_GLASS}, None),
         ({"organ": "liver", "density": GROUND_GLASS}, None),
+        ({"organ": "kidney_left", "density": "hyperdense"}, (42, 90)),  # no stone is asked for
+        ({"organ": "kidney_left", "density": "hyperdense", "features": ["stone"]}, (42, 1500)),
+        ({"lesion_type": "kidney stone", "density": "hyperdense"}, (250, 1500)),
     ],
 )
 def test_the_range_of_a_density_in_an_organ(asked, expected):
     assert typical_ct_values(LesionReport.model_validate(asked)) == expected
+
+
+def test_an_organ_without_rules_has_the_range_of_others():
+    report = LesionReport(organ="soft_tissue", density="hyperdense")
+    assert typical_ct_values(report) is None
+    assert ct_values_elsewhere(report) == (42, 170)
 
 
 @pytest.mark.parametrize("kind", ["lung cancer", "liver cancer", "kidney cyst", "kidney stone"])

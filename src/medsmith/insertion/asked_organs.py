@@ -11,7 +11,7 @@ from medsmith.cases.case_ref import CaseRef, InputPath, open_cohort
 from medsmith.cases.hounsfield import is_ct
 from medsmith.errors import FileError, RequestError
 from medsmith.insertion.coarse_map import NAMES, SOURCE
-from medsmith.insertion.organ_map import AIR, absent
+from medsmith.insertion.organ_map import AIR, absent, to_name
 from medsmith.insertion.organ_sources import OrganSource
 from medsmith.insertion.stand_ins import placed_in, stand_in, to_ask_for
 from medsmith.insertion.totalsegmentator import COMMAND, not_installed
@@ -102,7 +102,7 @@ class AskedOrgans(BaseModel):
                 continue
             instead = stand_in(organ, names)
             if instead is None:
-                found, limit = absent(organ, source), f"it knows {', '.join(known)}"
+                found, limit = absent(organ, source), f"it knows {to_name(known)}"
                 cure = f"{to_ask_for(organ, names)}, or give a map that has it: --organ-map"
                 raise RequestError("report", found, limit, cure)
             yield placed_in(organ, instead)

@@ -14,13 +14,14 @@ from medsmith.measurement.density import border_mm, zones_of
 from medsmith.measurement.words import LUNG, THRESHOLDS
 from medsmith.reports.organs import is_hollow, labels_of
 from medsmith.reports.schema import LesionReport
-from medsmith.reports.typical import typical_ct_values
+from medsmith.reports.typical import ct_values_elsewhere, typical_ct_values
 from medsmith.reports.wording import organ_words
 
 INSIDE_HU: Final = 10.0
 """How far inside a range a mean is moved, so that the measurement does not fall on its end."""
 _ISODENSE_HU: Final = 5.0
 """Largest distance of an isodense lesion's mean from its organ."""
+_APART: Final = ("hypodense", "hypodense fluid-like", "hyperdense")
 _ANY: Final = (-1024.0, 3071.0)
 Range = tuple[float, float]
 
@@ -123,9 +124,10 @@ def _is_absolute(report: LesionReport) -> bool:
 def wanted_ct_values(report: LesionReport, level: float | None) -> Range | None:
     """Smallest and largest mean of the lesion, HU; None if nothing is said of its density.
 
-    A value in the report decides alone. Else it is the range that the rules give the density in this organ, moved so
-    that the lesion is less dense, as dense or denser than the organ of this scan, as its word says. In the lung and in
-    the walls of hollow organs the words mean absolute densities.
+    A value in the report decides alone. Else it is the range that the rules give the density in this organ, or to
+    hypo- and hyperdense lesions of others where no rule knows it. The range is moved so that the lesion is less
+    dense, as dense or denser than the organ of this scan, as its word says. In the lung and in the walls of hollow
+    organs the words mean absolute densities.
 
     Args:
         report: of the lesion.
@@ -134,7 +136,8 @@ def wanted_ct_values(report: LesionReport, level: float | None) -> Range | None:
     if report.ct_value_hu is not None:
         return report.ct_value_hu, report.ct_value_hu
     typical = typical_ct_values(report)
-    low, high = typical or _ANY
+    elsewhere = ct_values_elsewhere(report) if report.density in _APART else None
+    low, high = typical or elsewhere or _ANY
     margin = min(INSIDE_HU, (high - low) / 4)
     low, high = low + margin, high - margin
     if _is_absolute(report) or level is None:

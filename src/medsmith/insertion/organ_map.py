@@ -3,7 +3,7 @@
 Axes: x y z voxel axes along right, anterior, superior (canonical).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import final
@@ -19,6 +19,7 @@ from medsmith.geometry import Geometry
 from medsmith.reports.organs import is_lesion
 
 AIR = "air"
+FAT = "fat"
 """Name of the label that no lesion lies in."""
 LABEL_VALUES = 256
 _FEW = 12
@@ -92,6 +93,11 @@ class OrganMap:
     def lesions(self) -> tuple[int, ...]:
         """Label values of lesions."""
         return tuple(value for name, value in self.names.items() if is_lesion(name))
+
+
+def to_name(places: Iterable[str]) -> str:
+    """Places that a report can name, for an error line: no words stand for air and fat."""
+    return ", ".join(place for place in places if place not in (AIR, FAT)) or "no labels"
 
 
 def absent(organ: str, source: str) -> str:

@@ -21,7 +21,7 @@ from scipy.ndimage import binary_erosion, distance_transform_edt
 
 from medsmith.errors import RequestError
 from medsmith.formats.volume import Region
-from medsmith.insertion.organ_map import AIR, Chosen, OrganMap, absent, chosen_values, selected
+from medsmith.insertion.organ_map import AIR, Chosen, OrganMap, absent, chosen_values, selected, to_name
 from medsmith.insertion.stand_ins import to_ask_for
 from medsmith.reports.organs import cavity_of, is_hollow, labels_of
 from medsmith.reports.schema import LesionReport
@@ -137,7 +137,7 @@ def target_of(report: LesionReport, organ_map: OrganMap, subject: str = "report"
     organ = chosen_values(values)
     if organ_map.extent(organ) is None:
         found = absent(name, organ_map.source)
-        limit = f"it has {', '.join(place for place in organ_map.present if place != AIR) or 'no labels'}"
+        limit = f"it has {to_name(organ_map.present)}"
         known = {each: organ_map.names[each] for each in organ_map.present}
         cure = f"{to_ask_for(wanted, known)}, take another scan, or give a map that has it: --organ-map"
         raise RequestError(subject, found, limit, cure)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from medsmith.errors import RequestError
-from medsmith.insertion.organ_map import OrganMap
+from medsmith.insertion.organ_map import OrganMap, to_name
 from medsmith.insertion.stand_ins import stand_in
 from medsmith.reports.lesion_label import organs_of_lesions, types_labeled
 from medsmith.reports.organs import labels_of
@@ -27,9 +27,7 @@ def lesion_types_in(organ_map: OrganMap) -> list[str]:
     fitting = [name for name, kind in LESION_TYPES.items() if labels_of(kind.organ, present)]
     if not fitting:
         found = f"no organ of a known lesion in the organ map ({organ_map.source})"
-        raise RequestError(
-            "request", found, f"it has {', '.join(present) or 'no labels'}", "say what is wanted: --report"
-        )
+        raise RequestError("request", found, f"it has {to_name(present)}", "say what is wanted: --report")
     return fitting
 
 
@@ -57,9 +55,7 @@ def unasked_report(trained: Mapping[str, int], organ_map: OrganMap, rng: np.rand
     untyped = [organ for organ in organs if labels_of(organ, present)]
     if not untyped:
         found = f"trained on {', '.join(types or organs)}, of which the organ map ({organ_map.source}) has no organ"
-        raise RequestError(
-            "request", found, f"it has {', '.join(present) or 'no labels'}", "say what is wanted: --report"
-        )
+        raise RequestError("request", found, f"it has {to_name(present)}", "say what is wanted: --report")
     return LesionReport(organ=untyped[int(rng.integers(len(untyped)))], size_mm=(DEFAULT_MM,) * 3)
 
 

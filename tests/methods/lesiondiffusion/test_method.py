@@ -359,6 +359,34 @@ def test_what_is_not_there_is_refused_by_name(place):
         ask(templates=place / "healthy", lesions=(report,))
 
 
+@pytest.mark.parametrize(
+    ("said", "line"),
+    [
+        ({"organ": "liver"}, "none for a lesion in the liver; without them a scan is a cube of the training cohort"),
+        ({"organ": "soft_tissue", "size_mm": [40.0] * 3}, "none for a lesion of 40 mm; without them a scan is a cube"),
+        (
+            {"cavity": "protruding from the parenchymal organ"},
+            "none for a lesion protruding from the parenchymal organ",
+        ),
+    ],
+)
+def test_what_a_cube_of_the_bank_cannot_hold_is_refused_without_templates(place, tmp_path, said, line):
+    """It was cut to what the cube holds, and the cut size stood in the record as requested."""
+    method = load_method(place / "run")
+    with pytest.raises(RequestError, match=f"templates: {line}.*name the cohort of the scans: --templates"):
+        method.output_fingerprint(method.Request(lesions=[said]))
+    (tmp_path / "reports.json").write_text(json.dumps([{"lesions": [said]}]))
+    with pytest.raises(RequestError, match=line):
+        method.output_fingerprint(method.Request(reports=tmp_path / "reports.json"))
+    method.output_fingerprint(method.Request(lesions=[{"organ": "soft_tissue", "size_mm": [4.0] * 3}]))
+
+
+def test_a_type_is_refused_without_templates(place):
+    method = load_method(place / "run")
+    with pytest.raises(RequestError, match="templates: none for a lesion in the kidney"):
+        method.output_fingerprint(method.Request(lesion_type="kidney cyst"))
+
+
 def test_real_and_synthetic_lesions_have_labels_of_their_own(place, tmp_path):
     ct = Cohort.open(place / "ct")
     id = next(id for id in ct.ids if (ct[id].require_labels() == ct.label_names["lesion"]).any())

@@ -5,7 +5,7 @@ Tian et al. 2025, LesionDiffusion: Towards Text-controlled General Lesion Synthe
 does not change.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar, final
 
 import torch
@@ -27,7 +27,7 @@ from medsmith.methods.lesiondiffusion.linet import LINet
 from medsmith.methods.lesiondiffusion.lmnet import LMNet
 from medsmith.methods.lesiondiffusion.request import LesionDiffusionRequest
 from medsmith.methods.lesiondiffusion.synthesis import synthesize_from_bank, synthesize_from_template
-from medsmith.methods.lesiondiffusion.template_bank import template_bank_of, template_from_bank
+from medsmith.methods.lesiondiffusion.template_bank import check_without_templates, template_bank_of, template_from_bank
 from medsmith.methods.lesiondiffusion.templates import fingerprint_of, label_of_lesions
 from medsmith.methods.lesiondiffusion.training_example import training_example
 from medsmith.networks.autoencoder_losses import vqgan_discriminator_loss, vqgan_loss
@@ -35,6 +35,8 @@ from medsmith.networks.discriminator import Discriminators
 from medsmith.networks.latent import LatentSpace, VoxelSpace, on_latent_grid
 from medsmith.networks.vqgan import VQGAN
 from medsmith.reports.collection import read_reports
+from medsmith.reports.rules import LESION_TYPES
+from medsmith.reports.schema import LesionReport
 from medsmith.reports.vocabulary import attributes_for
 from medsmith.text.encoded_vocabulary import Consumer, EncodedVocabulary, load_vocabulary, vocabulary_tensors
 
@@ -117,9 +119,12 @@ class LesionDiffusion(Method):
         """The fingerprint of the templates, with a label for lesions.
 
         Raises:
-            RequestError: no organ map of the request's source has an organ that it names.
+            RequestError: no organ map of the request's source has an organ that it names; or there are no templates,
+                and their stand-in cannot hold the lesions as asked.
         """
         AskedOrgans.model_validate(request, from_attributes=True).check()
+        if request.templates is None:
+            check_without_templates(_asked(request), self.config.paint.frame.size)
         return fingerprint_of(request, self.fingerprint)
 
     def checks_of(self, request: LesionDiffusionRequest) -> tuple[str, ...]:
@@ -188,6 +193,15 @@ class LesionDiffusion(Method):
         if found not in self._vocabularies:
             self._vocabularies[found] = load_vocabulary(words, consumer, self.memory)
         return self._vocabularies[found]
+
+
+def _asked(request: LesionDiffusionRequest) -> Iterator[LesionReport]:
+    """All reports of lesions that a request names."""
+    yield from request.lesions
+    for scan in read_reports(request.reports) if request.reports else ():
+        yield from scan.lesions
+    if request.lesion_type:
+        yield LesionReport(organ=LESION_TYPES[request.lesion_type].organ)
 
 
 def _weight(request: LesionDiffusionRequest, requested: float | None, config: MaskConfig | PaintConfig) -> float:

@@ -1,6 +1,6 @@
 """The template bank: cubes of the training cohort, used for previews and for requests without templates."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -16,10 +16,13 @@ from medsmith.geometry import Geometry
 from medsmith.insertion.organ_map import OrganMap
 from medsmith.insertion.regions import SOFT_TISSUE
 from medsmith.reports.schema import LesionReport
+from medsmith.reports.wording import organ_words
 
 BANK_SIZE = 8
 LARGEST_SHARE = 0.4
 """Largest edge of a lesion as a share of the cube's edge."""
+_CUBE = "a scan is a cube of the training cohort, in which no organ is known"
+_CURE = "name the cohort of the scans: --templates"
 
 
 def template_bank_of(examples: Sequence[Example]) -> Mapping[str, Tensor]:
@@ -54,6 +57,27 @@ def template_from_bank(memory: Mapping[str, Tensor], fingerprint: Fingerprint, s
         stored=np.dtype(fingerprint.stored),
     )
     return case, OrganMap(np.ones(image.shape, np.uint8), {SOFT_TISSUE: 1}, geometry, "soft tissue throughout")
+
+
+def check_without_templates(reports: Iterable[LesionReport], edge_mm: float) -> None:
+    """Refuses lesions that a cube of the bank cannot hold as asked; what a report leaves open is adapted to it.
+
+    Args:
+        reports: that are asked for.
+        edge_mm: of the cube.
+
+    Raises:
+        RequestError: a report names an organ or a place in it, or a lesion above ``LARGEST_SHARE`` of the edge.
+    """
+    for report in reports:
+        organ = report.organ if report.organ != SOFT_TISSUE else None
+        longest = max(report.size_mm or (0.0,))
+        if organ or report.cavity:
+            found = f"a lesion in the {organ_words(organ)}" if organ else f"a lesion {report.cavity}"
+            raise RequestError("templates", f"none for {found}", f"without them {_CUBE}", _CURE)
+        if longest > LARGEST_SHARE * edge_mm:
+            limit = f"without them {_CUBE} of {edge_mm:g} mm, for lesions up to {LARGEST_SHARE * edge_mm:g} mm"
+            raise RequestError("templates", f"none for a lesion of {longest:g} mm", limit, _CURE)
 
 
 def fit_to_crop(report: LesionReport, edge_mm: float) -> LesionReport:
