@@ -17,6 +17,7 @@ from medsmith.evaluation.pages.sheets import size_within
 from medsmith.geometry import Geometry
 from medsmith.measurement.adherence import MEASURED_BY
 from medsmith.synthesis import lesions_line, lesions_page, write_lesions_page
+from medsmith.synthesis.lesions_page import BONE_WINDOW, LUNG_WINDOW, SOFT_WINDOW, _window
 from medsmith.synthesis.missed import MissedValue, Misses, write_missed
 from narrowing import present
 
@@ -143,6 +144,15 @@ def test_every_lesion_of_a_case_has_its_picture(tmp_path):
     made = cohort(tmp_path / "out", ["a"], lesion=True, affine=np.eye(4), provenance=both)
     assert present(write_lesions_page(made.root, scans.root)).read_text().count("data:image/png;base64,") == 2
     assert "0 of 2 lesions as asked in every measured attribute; visible" in lesions_line(made.root)
+
+
+@pytest.mark.parametrize(
+    ("organ", "window"),
+    [("lung_left", LUNG_WINDOW), ("vertebrae_L1", BONE_WINDOW), ("bone", BONE_WINDOW), ("liver", SOFT_WINDOW)],
+)
+def test_organs_are_shown_in_their_own_window(organ, window):
+    """In that of soft tissue a lesion of bone is white as all bone."""
+    assert _window(organ) == window
 
 
 def test_a_lesion_near_the_border_is_not_stretched(tmp_path, monkeypatch):

@@ -8,12 +8,11 @@ be another than the one asked for.
 from collections.abc import Mapping
 from typing import Final
 
-from medsmith.reports.organs import COARSE, GROUPS, ORGANS, find_organ, labels_of, members_of
+from medsmith.reports.organs import COARSE, GROUPS, ORGANS, find_organ, is_bone, labels_of, members_of
 from medsmith.reports.wording import organ_words
 
 _LOBE: Final = "_lobe"
 _SIDES: Final = ("_left", "_right")
-_BONES: Final = ("vertebrae", "rib", "humerus", "scapula", "clavicula", "femur", "hip", "sacrum", "skull", "sternum")
 
 
 def stand_in(organ: str, label_names: Mapping[str, int]) -> str | None:
@@ -57,4 +56,4 @@ def _kind_by_density(organ: str) -> str:
     """What a map by density calls an organ; empty for lungs, which it knows, and for what is no organ."""
     if organ in members_of("lung") or organ not in ORGANS or organ in COARSE:
         return ""
-    return "bone" if organ.startswith(_BONES) else "soft_tissue"
+    return "bone" if is_bone(organ) else "soft_tissue"

@@ -57,6 +57,8 @@ V2: Final = _numbered(f"""
 """)
 """Value -> name in the label maps of TotalSegmentator 2 (117 classes)."""
 
+_OF_BONE: Final = ("vertebrae", "rib", "humerus", "scapula", "clavicula", "femur", "hip", "sacrum", "skull", "sternum")
+"""How the names of bones begin."""
 COARSE: Final = ("soft_tissue", "bone", "air")
 """Names in the coarse organ map by HU, used where no organ labels exist."""
 
@@ -171,6 +173,11 @@ def find_organ(text: str) -> str | None:
     """The organ or group that a name or phrase means ("Right kidney", "kidney_right", "lungs"), or None."""
     plain = _plain(text)
     return _BY_PLAIN_NAME.get(plain) or _BY_PLAIN_NAME.get(plain.removesuffix("s"))
+
+
+def is_bone(organ: str) -> bool:
+    """Whether an organ or group is of bone."""
+    return organ == "bone" or organ.startswith(_OF_BONE)
 
 
 def members_of(organ: str) -> tuple[str, ...]:

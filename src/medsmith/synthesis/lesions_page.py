@@ -19,6 +19,7 @@ from medsmith.evaluation.pages.viewer_link import link_to_coming_view
 from medsmith.formats.json_file import read_json
 from medsmith.geometry import Geometry
 from medsmith.measurement.adherence import MEASURED_BY, TOLERANCES
+from medsmith.reports.organs import is_bone
 from medsmith.reports.wording import organ_words
 from medsmith.synthesis.lesion_values import (
     DRAWN,
@@ -34,7 +35,7 @@ PAGE = "lesions.html"
 MAX_PICTURES = 24
 HALF_MM = 48.0
 """Half the edge length of the pictures, mm."""
-LUNG_WINDOW, SOFT_WINDOW = (-1350.0, 150.0), (-160.0, 240.0)
+LUNG_WINDOW, SOFT_WINDOW, BONE_WINDOW = (-1350.0, 150.0), (-160.0, 240.0), (-450.0, 1050.0)
 """Display windows, HU from black to white."""
 _SAME = "nothing: words that mean the same"
 _ROWS = (
@@ -213,7 +214,7 @@ def _picture(cohort: Cohort, scans: Cohort, id: str, template: str, lesion: Json
     level = int(changed.sum((0, 1)).argmax())
     plane = _plane(box, grid)
     region = (*plane, slice(box[0][2] + level, box[0][2] + level + 1))
-    window = LUNG_WINDOW if "lung" in str(lesion["requested"].get("organ")) else SOFT_WINDOW
+    window = _window(str(lesion["requested"].get("organ")))
     outline = displayed(changed[*plane, level].astype(np.uint8), grid.spacing_known)
     before, after = (_gray(of, name, region, window) for of, name in ((scans, template), (cohort, id)))
     pixel, plain = grid.spacing[:2], np.zeros_like(outline)
@@ -256,6 +257,12 @@ def _plane(box: Sequence[Sequence[int]], grid: Geometry) -> tuple[slice, slice]:
         return slice(max(middle - half, 0), min(middle + half, grid.shape[axis]))
 
     return along(0), along(1)
+
+
+def _window(organ: str) -> tuple[float, float]:
+    if "lung" in organ:
+        return LUNG_WINDOW
+    return BONE_WINDOW if is_bone(organ) else SOFT_WINDOW
 
 
 def _gray(
