@@ -11,6 +11,7 @@ from medsmith.insertion.intensities import (
     EXTENSION_MM,
     HETEROGENEOUS_HU,
     HOMOGENEOUS_HU,
+    MOST_HETEROGENEOUS_HU,
     lesion_intensities,
     limited_beside,
     mask_to_synthesize,
@@ -62,6 +63,8 @@ def test_they_are_extended_over_the_whole_region(radius):
         (7.0, "heterogeneous", HETEROGENEOUS_HU),
         (30.0, "heterogeneous", 27.0),
         (1.0, "heterogeneous", 2.8),
+        (90.0, "heterogeneous", MOST_HETEROGENEOUS_HU),
+        (90.0, None, MOST_HETEROGENEOUS_HU),
     ],
 )
 def test_a_texture_is_scaled_to_what_is_asked_for(painted, variation, found):

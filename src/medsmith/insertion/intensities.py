@@ -25,6 +25,9 @@ HOMOGENEOUS_HU: Final = 4.0
 """Largest standard deviation of the texture of a homogeneous lesion."""
 HETEROGENEOUS_HU: Final = 15.0
 """Smallest standard deviation of the texture of a heterogeneous lesion."""
+MOST_HETEROGENEOUS_HU: Final = 35.0
+"""Largest standard deviation of any texture, that of heterogeneous phantoms: a network that exaggerates the contrast of
+a dense lesion does so with its texture."""
 AREAS_HU: Final = 48.0
 """Smallest distance of areas of increased or decreased density (95th, 5th percentile) from the mean."""
 _LARGEST_GAIN: Final = 3.0
@@ -56,6 +59,7 @@ def lesion_intensities(image: Image, mask: Mask, spacing: Spacing, report: Lesio
     Inside they are those of the image, smoothed by ``BAND_MM``. Nearer than 1.5 mm to the border and beyond it they are
     those of the nearest voxel farther inside. The deviations from their mean are scaled to the texture that the report
     asks for: homogeneous, heterogeneous, with areas of increased or decreased density; of mixed density it has both.
+    Their standard deviation is ``MOST_HETEROGENEOUS_HU`` at most.
 
     Args:
         image: the region as synthesized.
@@ -90,8 +94,9 @@ def _textured(
     spread = max(float(texture[inside].std()), 1e-6)
     if typically_homogeneous(report):
         return texture * min(1.0, HOMOGENEOUS_HU / spread)
+    texture = texture * min(1.0, MOST_HETEROGENEOUS_HU / spread)
     if report.density_variation == "heterogeneous":
-        texture = texture * _gain(HETEROGENEOUS_HU, spread)
+        texture = texture * _gain(HETEROGENEOUS_HU, min(spread, MOST_HETEROGENEOUS_HU))
     for feature, sign in _AREAS:
         if feature in report.features or report.density == "mixed-density":
             tail = float(np.percentile(sign * texture[inside], 95))
