@@ -8,7 +8,7 @@ import pytest
 from medsmith.cases.case import Case
 from medsmith.cases.case_ref import CaseRef
 from medsmith.cases.cohort import Cohort
-from medsmith.cases.hounsfield import check_units
+from medsmith.cases.hounsfield import check_hounsfield, check_units
 from medsmith.errors import ContentError, MedsmithError
 from medsmith.evaluation import evaluate
 from medsmith.evaluation.downstream import utility
@@ -88,6 +88,13 @@ def test_every_way_in_refuses_a_scan_that_is_not_in_hounsfield_units(way, scale,
     line = refused.value.line
     assert ("scaled to [0, 1]" if scale == "to_unit" else "prepare with --hu-offset -1024") in line
     assert not [path for path in (tmp_path / "out").rglob("*") if path.suffix in (".html", ".json", ".gz")]
+
+
+def test_a_label_map_that_is_called_a_ct_is_named_as_such():
+    values = np.random.default_rng(0).integers(0, 3, (8, 8, 8)).astype(np.float32)
+    with pytest.raises(ContentError) as caught:
+        check_hounsfield(values, "scan")
+    assert caught.value.line.startswith("scan: holds the values 0, 1, 2 alone, as a label map does; CT is in ")
 
 
 def test_units_are_asked_of_channels_named_ct_alone_and_not_of_what_is_synthetic():

@@ -130,10 +130,8 @@ def _readable_files(root: Path) -> list[Path]:
     everything = [path for path in paths_below(root) if not _hidden(path.relative_to(root))]
     files = [path for path in everything if ending_of(path) and not _second_half(path)]
     if not files:
-        cure = "convert the images"
-        raise CohortError(
-            root, f"holds no image that can be read ({_other_kinds(root) or 'nothing'})", f"{', '.join(ENDINGS)}", cure
-        )
+        found = f"holds no image that can be read ({_other_kinds(root) or 'nothing'})"
+        raise CohortError(root, found, f"images end in {', '.join(ENDINGS)}", "convert the images")
     if len({ending_of(path) == ".png" for path in files}) == 2:
         pngs = [path for path in files if ending_of(path) == ".png"]
         found = f"{len(pngs)} PNG and {len(files) - len(pngs)} NIfTI files"

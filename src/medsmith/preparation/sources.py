@@ -26,7 +26,6 @@ from medsmith.progress import Progress
 
 _SHOWN = 40
 """Characters of a value in a message."""
-_BINARY = "0 and 255 in a file mean 0 and 1"
 _MAX_REPORTED = 5
 _DECLARED = "as declared"
 _WRITTEN = "as the headers of the files name them"
@@ -219,14 +218,14 @@ def _labels(
     if not declared:
         found = map_cases(root, labeled, lambda case_id: _values(cases[case_id], options.read), report)
         label_of, names = name_labels({path: values for files in found.values() for path, values in files.items()})
-        how = _BINARY if 255 in label_of else "inferred from the files"
+        how = "0 and 255 in a file mean 0 and 1" if 255 in label_of else "inferred from the files"
         return label_of, names, f"{how}; name them with --label NAME=VALUE"
     names = label_names_of({"background": 0} | dict(declared), root)
     label_of = {value: label for label, value in enumerate(names.values())}
     renumbered = {name: label_of[value] for name, value in names.items()}
     reason = _DECLARED if renumbered == names else f"renumbered from {declared_line(names)}"
     if options.label_names and set(label_of) in ({0, 1}, {0, 255}):
-        return label_of | {1: 1, 255: 1}, renumbered, f"{reason}; {_BINARY}"
+        return label_of | {1: 1, 255: 1}, renumbered, f"{reason}; 255, where a file has it, means 1"
     return label_of, renumbered, reason
 
 
