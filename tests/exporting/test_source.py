@@ -1,5 +1,6 @@
 """References to the source series, and whose names come out."""
 
+import json
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -189,6 +190,30 @@ def test_of_every_source_image_only_what_is_needed_is_kept_in_memory(made):
     (found,) = find_series(hospital, NullProgress())
     assert "InstitutionName" in pydicom.dcmread(found.images[0].path)
     assert not {"InstitutionName", "WindowCenter"} & {element.keyword for element in found.header}
+
+
+@pytest.mark.parametrize("mark", ["SyntheticData", "DerivationDescription"])
+def test_a_case_of_a_source_that_is_marked_as_synthetic_is_marked_too(mark, tmp_path):
+    cohort = cohort_of(tmp_path / "in", exported_case("scan"))
+    export(cohort, tmp_path / "hospital", OPTIONS)
+    (tmp_path / "hospital" / "scan" / "segmentation.dcm").unlink()
+    path = tmp_path / "hospital" / "scan" / "01-CT" / "0003.dcm"
+    data = pydicom.dcmread(path)
+    setattr(data, mark, "YES" if mark == "SyntheticData" else "SYNTHETIC research data, not for diagnosis; pig")
+    data.save_as(path)
+    export(cohort, tmp_path / "out", OPTIONS, source=tmp_path / "hospital")
+    files = sorted((tmp_path / "out").rglob("*.dcm"))
+    assert len(files) == 8 + 1
+    for found in map(pydicom.dcmread, files):
+        assert found.SyntheticData == "YES"
+        assert found.PatientName == "SYNTHETIC^medsmith"
+        assert "not for diagnosis" in found.SeriesDescription
+        (equipment,) = found.ContributingEquipmentSequence
+        assert equipment.PurposeOfReferenceCodeSequence[0].CodeValue == "109102"  # medsmith did not make it
+        for segment in found.get("SegmentSequence", ()):
+            assert segment.SegmentAlgorithmName == "not known"
+    assert json.loads((tmp_path / "out" / "scan" / "export.json").read_text())["synthetic"] is True
+    assert not cohort.stored("scan").synthetic
 
 
 def test_identity_without_a_fitting_series_is_refused(made, tmp_path):

@@ -1,7 +1,7 @@
 """A case as DICOM: an image series per channel, a segmentation, and a structure set if asked for."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, final
 
@@ -17,6 +17,7 @@ from medsmith.exporting.planes import planes_of
 from medsmith.exporting.segmentation import segmentation
 from medsmith.exporting.source import SourceSeries, source_of
 from medsmith.exporting.structures import structure_set
+from medsmith.formats.dicom.marks import MARKED
 from medsmith.formats.packages import quiet
 
 
@@ -51,6 +52,8 @@ class DicomWriter:
         """
         planes = planes_of(case.geometry, case.id)
         sources = [source_of(self.series, planes, planes.arranged(gray)) for gray in case.require_image()]
+        if not case.synthetic and any(source is not None and source.synthetic for source in sources):
+            case = replace(case, provenance={**(case.provenance or {}), **MARKED})
         context, error = self._context(case, sources), 0.0
         first: list[Dataset] = []
         for channel, (name, source) in enumerate(zip(case.channel_names, sources, strict=True)):
@@ -65,7 +68,8 @@ class DicomWriter:
             write_dicom(folder / "segmentation.dcm", segmentation(case, first, planes, context))
             if self.structures:
                 write_dicom(folder / "structures.dcm", structure_set(case, first, planes, context))
-        return {"source": any(source is not None for source in sources), "largest_error": error}
+        found = any(source is not None for source in sources)
+        return {"synthetic": case.synthetic, "source": found, "largest_error": error}
 
     def _context(self, case: Case, sources: Sequence[SourceSeries | None]) -> Context:
         """What the objects of a case refer to; patient and frame of reference are those of the first source."""

@@ -21,6 +21,7 @@ from medsmith.exporting.dataset import COPIED
 from medsmith.exporting.planes import Planes, planes_of
 from medsmith.formats.dicom.decoding import is_lossy
 from medsmith.formats.dicom.headers import COPY_AGAIN
+from medsmith.formats.dicom.marks import MARKS, is_marked_synthetic
 from medsmith.formats.dicom.pixels import read_pixels
 from medsmith.formats.dicom.series import find_dicom_files
 from medsmith.formats.dicom.volumes import DISTINCTIONS, volumes_of
@@ -42,7 +43,7 @@ _NEEDED = (
 )  # fmt: skip
 _BURNED_IN = "BurnedInAnnotation"
 _LOSS = ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod")
-_READ = [*_NEEDED, "FrameOfReferenceUID", _BURNED_IN, *_LOSS, *DISTINCTIONS, *COPIED]
+_READ = [*_NEEDED, "FrameOfReferenceUID", _BURNED_IN, *_LOSS, *MARKS, *DISTINCTIONS, *COPIED]
 """Kept of every image of the source: whole headers of a large folder would fill the memory."""
 
 
@@ -55,11 +56,13 @@ class SourceImage:
         header: the attributes that are read.
         path: of its file.
         place: names the file in errors, since its path may identify a patient.
+        synthetic: whether it is marked as synthetic.
     """
 
     header: Dataset
     path: Path
     place: str
+    synthetic: bool
 
     @property
     def position(self) -> Float64[np.ndarray, " 3"]:
@@ -106,6 +109,11 @@ class SourceSeries:
     def burned_in(self) -> bool:
         """Whether an image says that annotation is burned in, which may identify the patient."""
         return any(image.header.get(_BURNED_IN) == "YES" for image in self.images)
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether an image is marked as synthetic."""
+        return any(image.synthetic for image in self.images)
 
     @property
     def pixel_marks(self) -> Dataset:
@@ -208,7 +216,10 @@ def _image(path: Path, place: str) -> SourceImage | None:
     with quiet():
         try:
             header = dcmread(path, stop_before_pixels=True, specific_tags=_READ, force=True)
-            found = SourceImage(header, path, place)
+            synthetic = is_marked_synthetic(header)
+            for name in MARKS:
+                header.pop(name, None)
+            found = SourceImage(header, path, place, synthetic)
             placed = all(found.header.get(keyword) for keyword in _NEEDED)
             return found if placed and found.position.shape == (3,) and found.grid.shape == (10,) else None
         except Exception:  # pydicom raises whatever a damaged value causes

@@ -203,7 +203,7 @@ def test_padding_loss_and_marks_are_stated_and_nothing_is_rewritten(tmp_path):
         "padding of the value -3024 is in 99 of 1188 voxels",
         "9 of 9 images went through lossy compression",
         "the images carry burned-in annotation, which may identify the patient",
-        "1 of 9 images say that they are synthetic",
+        "1 of 9 images are marked as synthetic, and so is the case",
     )
     assert read.values.min() == -3024
 
