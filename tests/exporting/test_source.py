@@ -11,6 +11,7 @@ import pytest
 from export_cohorts import cohort_of, exported_case
 from medsmith.errors import FileError, RequestError
 from medsmith.exporting import ExportOptions, export
+from medsmith.formats.packages import quiet
 
 pydicom = pytest.importorskip("pydicom")
 pytest.importorskip("highdicom")
@@ -113,7 +114,7 @@ def test_a_scan_of_another_grid_or_with_other_voxels_is_no_source(made, tmp_path
     found = export(cohort_of(tmp_path / "others", moved, other), tmp_path / "out", OPTIONS, source=hospital)
     assert found.with_source == ()
     assert found.without_source == ("moved", "other")
-    assert found.lines[-1] == "no series of the source has the grid and half of the voxels: 2 cases"
+    assert found.lines[-1] == "no series of the source has the grid, half of the voxels and valid UIDs: 2 cases"
     assert export(cohort_of(tmp_path / "plain", moved), tmp_path / "none", OPTIONS).without_source == ()
     assert all("SourceImageSequence" not in pydicom.dcmread(path) for path in (tmp_path / "out").rglob("0*.dcm"))
 
@@ -190,6 +191,29 @@ def test_of_every_source_image_only_what_is_needed_is_kept_in_memory(made):
     (found,) = find_series(hospital, NullProgress())
     assert "InstitutionName" in pydicom.dcmread(found.images[0].path)
     assert not {"InstitutionName", "WindowCenter"} & {element.keyword for element in found.header}
+
+
+def test_malformed_identifiers_of_a_source_are_not_written_on(made, tmp_path):
+    cohort, hospital, _ = made
+    with quiet():
+        for number, path in enumerate(sorted((hospital / "scan" / "01-CT").iterdir())):
+            source = pydicom.dcmread(path)
+            source.FrameOfReferenceUID = source.StudyInstanceUID = "1.2.DOE"
+            if number == 3:
+                source.SOPInstanceUID = source.file_meta.MediaStorageSOPInstanceUID = "1.02.DOE"
+            source.save_as(path)
+    found = export(cohort, tmp_path / "out", OPTIONS, source=hospital)
+    assert (found.with_source, found.without_source) == ((), ("made",))
+    assert found.lines[-1] == "no series of the source has the grid, half of the voxels and valid UIDs: 1 case"
+    for path in (tmp_path / "out").rglob("*.dcm"):
+        written = pydicom.dcmread(path)
+        assert "SourceImageSequence" not in written or path.name == "segmentation.dcm"  # which refers to its own images
+        assert written.FrameOfReferenceUID.startswith("2.25.")
+        assert b"DOE" not in path.read_bytes()
+    kept = ExportOptions(date="20260102", keep_identity=True)
+    with pytest.raises(RequestError, match="the source of made has no valid study UID; identifiers are digits and"):
+        export(cohort, tmp_path / "kept", kept, source=hospital)
+    assert not list((tmp_path / "kept").rglob("*.dcm"))
 
 
 @pytest.mark.parametrize("mark", ["SyntheticData", "DerivationDescription"])

@@ -15,7 +15,7 @@ from medsmith.exporting.identity import identity_of
 from medsmith.exporting.image_series import Modality, image_series, modality_of
 from medsmith.exporting.planes import planes_of
 from medsmith.exporting.segmentation import segmentation
-from medsmith.exporting.source import SourceSeries, source_of
+from medsmith.exporting.source import SourceSeries, is_uid, source_of
 from medsmith.exporting.structures import structure_set
 from medsmith.formats.dicom.marks import MARKED
 from medsmith.formats.packages import quiet
@@ -59,7 +59,7 @@ class DicomWriter:
         for channel, (name, source) in enumerate(zip(case.channel_names, sources, strict=True)):
             images, rounding = image_series(case, channel, planes, modality_of(name, self.modality), context)
             for number, image in enumerate(images):
-                if source and case.synthetic:
+                if source and source.referable and case.synthetic:
                     image.SourceImageSequence = source.references(number)
                 write_dicom(folder / channel_part(channel, name) / f"{number + 1:04d}.dcm", image)
             first = first or images
@@ -68,7 +68,7 @@ class DicomWriter:
             write_dicom(folder / "segmentation.dcm", segmentation(case, first, planes, context))
             if self.structures:
                 write_dicom(folder / "structures.dcm", structure_set(case, first, planes, context))
-        found = any(source is not None for source in sources)
+        found = any(source is not None and source.referable for source in sources)
         return {"synthetic": case.synthetic, "source": found, "largest_error": error}
 
     def _context(self, case: Case, sources: Sequence[SourceSeries | None]) -> Context:
@@ -81,6 +81,9 @@ class DicomWriter:
             found = f"the images of {case.id} carry burned-in annotation, which may identify the patient"
             cure = "clean the images and prepare them again, or add --keep-identity"
             raise RequestError("--source", found, "no identity is written unless it is asked for", cure)
+        if self.keep_identity and first is not None and not is_uid(first.header.get("StudyInstanceUID")):
+            limit, cure = "identifiers are digits and dots, at most 64", "correct it, or leave out --keep-identity"
+            raise RequestError("--keep-identity", f"the source of {case.id} has no valid study UID", limit, cure)
         kept = kept_patient(first.header) if self.keep_identity and first else None
         frame = first.frame_of_reference if first else ""
         marks = [source.pixel_marks if source else Dataset() for source in sources]

@@ -15,6 +15,7 @@ from jaxtyping import Float32, Float64
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
+from pydicom.uid import UID
 
 from medsmith.errors import FileError, GeometryError, RequestError
 from medsmith.exporting.dataset import COPIED
@@ -41,6 +42,7 @@ _NEEDED = (
     "SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "ImagePositionPatient", "ImageOrientationPatient",
     "PixelSpacing", "Rows", "Columns",
 )  # fmt: skip
+_REFERRED = ("SOPClassUID", "SOPInstanceUID")
 _BURNED_IN = "BurnedInAnnotation"
 _LOSS = ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod")
 _READ = [*_NEEDED, "FrameOfReferenceUID", _BURNED_IN, *_LOSS, *MARKS, *DISTINCTIONS, *COPIED]
@@ -97,8 +99,14 @@ class SourceSeries:
 
     @property
     def frame_of_reference(self) -> str:
-        """Its identifier; "" if there is none."""
-        return str(self.header.get("FrameOfReferenceUID", ""))
+        """Its identifier; "" if there is none, or a malformed one."""
+        found = str(self.header.get("FrameOfReferenceUID", ""))
+        return found if is_uid(found) else ""
+
+    @property
+    def referable(self) -> bool:
+        """Whether objects can refer to its images: their identifiers are well-formed (PS3.5, 9.1)."""
+        return all(is_uid(image.header.get(name)) for image in self.images for name in _REFERRED)
 
     @property
     def instances(self) -> tuple[str, ...]:
@@ -173,6 +181,11 @@ class SourceSeries:
         found.ReferencedSOPClassUID, found.ReferencedSOPInstanceUID = header.SOPClassUID, header.SOPInstanceUID
         found.PurposeOfReferenceCodeSequence = [purpose]
         return [found]
+
+
+def is_uid(value: object) -> bool:
+    """Whether a value of a source is a well-formed identifier (PS3.5, 9.1), which may be written on."""
+    return UID(str(value)).is_valid
 
 
 def _rescaling(image: Dataset, place: str) -> tuple[float, float]:

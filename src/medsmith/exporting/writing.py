@@ -70,7 +70,7 @@ class Exported:
         cases: all that are there now.
         left_out: ids of cases without an image, which DICOM cannot hold.
         with_source: ids of the cases that refer to a source series.
-        without_source: ids of the cases that no series of the source fits; none where no source is given.
+        without_source: ids of the cases that no series of the source with valid UIDs fits; none without a source.
         largest_error: largest difference between a written and the stored gray value.
     """
 
@@ -93,7 +93,7 @@ class Exported:
             found.append(f"refer to their source series: {counted(len(self.with_source), 'case')}")
         if self.without_source:
             unfit = counted(len(self.without_source), "case")
-            found.append(f"no series of the source has the grid and half of the voxels: {unfit}")
+            found.append(f"no series of the source has the grid, half of the voxels and valid UIDs: {unfit}")
         return tuple(found)
 
     def as_json(self) -> Mapping[str, Any]:
