@@ -1,5 +1,6 @@
 """References to the source series, and whose names come out."""
 
+import hashlib
 import json
 from dataclasses import replace
 from datetime import date
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from export_cohorts import cohort_of, exported_case
-from medsmith.errors import FileError, RequestError
+from medsmith.errors import CohortError, FileError, RequestError
 from medsmith.exporting import ExportOptions, export
 from medsmith.formats.packages import quiet
 
@@ -238,6 +239,23 @@ def test_a_case_of_a_source_that_is_marked_as_synthetic_is_marked_too(mark, tmp_
             assert segment.SegmentAlgorithmName == "not known"
     assert json.loads((tmp_path / "out" / "scan" / "export.json").read_text())["synthetic"] is True
     assert not cohort.stored("scan").synthetic
+
+
+def test_an_export_continues_with_the_same_source_wherever_it_lies_and_with_no_other(made, tmp_path):
+    cohort, hospital, words = made
+    export(cohort, tmp_path / "out", OPTIONS, source=hospital)
+    record = (tmp_path / "out" / "export.json").read_text()
+    images = map(pydicom.dcmread, (hospital / "scan" / "01-CT").iterdir())
+    uids = sorted(str(image.SOPInstanceUID) for image in images)
+    assert json.loads(record)["source"] == hashlib.sha256("\n".join(uids).encode()).hexdigest()
+    assert not any(word in record for word in [*words, str(hospital), *uids])
+    hospital.rename(tmp_path / "moved")
+    export(cohort, tmp_path / "out", OPTIONS, source=tmp_path / "moved")
+    (tmp_path / "moved" / "scan" / "01-CT" / "0008.dcm").unlink()
+    for source in (tmp_path / "moved", None):
+        with pytest.raises(CohortError, match="was exported from other cases or another source, or with other options"):
+            export(cohort, tmp_path / "out", OPTIONS, source=source)
+    assert (tmp_path / "out" / "export.json").read_text() == record
 
 
 def test_identity_without_a_fitting_series_is_refused(made, tmp_path):

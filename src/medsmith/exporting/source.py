@@ -185,7 +185,7 @@ class SourceSeries:
 
 def is_uid(value: object) -> bool:
     """Whether a value of a source is a well-formed identifier (PS3.5, 9.1), which may be written on."""
-    return UID(str(value)).is_valid
+    return bool(UID(str(value)).is_valid)
 
 
 def _rescaling(image: Dataset, place: str) -> tuple[float, float]:
