@@ -8,7 +8,7 @@ import pytest
 from medsmith.cases.case import Case
 from medsmith.cases.case_ref import CaseRef
 from medsmith.cases.cohort import Cohort
-from medsmith.cases.hounsfield import check_hounsfield, check_units
+from medsmith.cases.hounsfield import check_hounsfield, check_units, clip_padding
 from medsmith.errors import ContentError, MedsmithError
 from medsmith.evaluation import evaluate
 from medsmith.evaluation.downstream import utility
@@ -107,3 +107,14 @@ def test_units_are_asked_of_channels_named_ct_alone_and_not_of_what_is_synthetic
         check_units(replace(scaled, provenance={"synthetic": False}))
     right = case(1, hounsfield(1))
     assert check_units(right) is right
+
+
+@pytest.mark.parametrize(("value", "usual"), [(-2000, True), (32767, False)])
+def test_padding_below_air_is_called_usual(value, usual):
+    values = np.full((3, 3, 3), 40, np.float32)
+    values[0, 0, :2] = value
+    result, (note,) = clip_padding(values)
+    assert result[0, 0, 0] == (-1024 if usual else 3071)
+    assert note == f"2 voxels of padding (value {value}) were set to {result[0, 0, 0]:g} HU" + (
+        ": usual in CT, which fills the corners around the reconstructed circle" if usual else ""
+    )

@@ -251,7 +251,9 @@ def test_a_killed_export_is_continued_to_the_same_bytes(tmp_path, monkeypatch):
 def test_other_options_do_not_continue_an_export(tmp_path):
     cohort = cohort_of(tmp_path / "in", exported_case())
     export(cohort, tmp_path / "out", OPTIONS)
-    with pytest.raises(CohortError, match="was exported from other cases or with other options; choose a new folder"):
+    with pytest.raises(
+        CohortError, match="was exported from other cases or another source, or with other options; choose"
+    ):
         export(cohort, tmp_path / "out", ExportOptions(date="20260102"))
 
 

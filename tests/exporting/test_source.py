@@ -1,5 +1,7 @@
 """References to the source series, and whose names come out."""
 
+import hashlib
+import json
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -8,8 +10,9 @@ import numpy as np
 import pytest
 
 from export_cohorts import cohort_of, exported_case
-from medsmith.errors import FileError, RequestError
+from medsmith.errors import CohortError, FileError, RequestError
 from medsmith.exporting import ExportOptions, export
+from medsmith.formats.packages import quiet
 
 pydicom = pytest.importorskip("pydicom")
 pytest.importorskip("highdicom")
@@ -112,7 +115,7 @@ def test_a_scan_of_another_grid_or_with_other_voxels_is_no_source(made, tmp_path
     found = export(cohort_of(tmp_path / "others", moved, other), tmp_path / "out", OPTIONS, source=hospital)
     assert found.with_source == ()
     assert found.without_source == ("moved", "other")
-    assert found.lines[-1] == "no series of the source has the grid and half of the voxels: 2 cases"
+    assert found.lines[-1] == "no series of the source has the grid, half of the voxels and valid UIDs: 2 cases"
     assert export(cohort_of(tmp_path / "plain", moved), tmp_path / "none", OPTIONS).without_source == ()
     assert all("SourceImageSequence" not in pydicom.dcmread(path) for path in (tmp_path / "out").rglob("0*.dcm"))
 
@@ -189,6 +192,70 @@ def test_of_every_source_image_only_what_is_needed_is_kept_in_memory(made):
     (found,) = find_series(hospital, NullProgress())
     assert "InstitutionName" in pydicom.dcmread(found.images[0].path)
     assert not {"InstitutionName", "WindowCenter"} & {element.keyword for element in found.header}
+
+
+def test_malformed_identifiers_of_a_source_are_not_written_on(made, tmp_path):
+    cohort, hospital, _ = made
+    with quiet():
+        for number, path in enumerate(sorted((hospital / "scan" / "01-CT").iterdir())):
+            source = pydicom.dcmread(path)
+            source.FrameOfReferenceUID = source.StudyInstanceUID = "1.2.DOE"
+            if number == 3:
+                source.SOPInstanceUID = source.file_meta.MediaStorageSOPInstanceUID = "1.02.DOE"
+            source.save_as(path)
+    found = export(cohort, tmp_path / "out", OPTIONS, source=hospital)
+    assert (found.with_source, found.without_source) == ((), ("made",))
+    assert found.lines[-1] == "no series of the source has the grid, half of the voxels and valid UIDs: 1 case"
+    for path in (tmp_path / "out").rglob("*.dcm"):
+        written = pydicom.dcmread(path)
+        assert "SourceImageSequence" not in written or path.name == "segmentation.dcm"  # which refers to its own images
+        assert written.FrameOfReferenceUID.startswith("2.25.")
+        assert b"DOE" not in path.read_bytes()
+    kept = ExportOptions(date="20260102", keep_identity=True)
+    with pytest.raises(RequestError, match="the source of made has no valid study UID; identifiers are digits and"):
+        export(cohort, tmp_path / "kept", kept, source=hospital)
+    assert not list((tmp_path / "kept").rglob("*.dcm"))
+
+
+@pytest.mark.parametrize("mark", ["SyntheticData", "DerivationDescription"])
+def test_a_case_of_a_source_that_is_marked_as_synthetic_is_marked_too(mark, tmp_path):
+    cohort = cohort_of(tmp_path / "in", exported_case("scan"))
+    export(cohort, tmp_path / "hospital", OPTIONS)
+    (tmp_path / "hospital" / "scan" / "segmentation.dcm").unlink()
+    path = tmp_path / "hospital" / "scan" / "01-CT" / "0003.dcm"
+    data = pydicom.dcmread(path)
+    setattr(data, mark, "YES" if mark == "SyntheticData" else "SYNTHETIC research data, not for diagnosis; pig")
+    data.save_as(path)
+    export(cohort, tmp_path / "out", OPTIONS, source=tmp_path / "hospital")
+    files = sorted((tmp_path / "out").rglob("*.dcm"))
+    assert len(files) == 8 + 1
+    for found in map(pydicom.dcmread, files):
+        assert found.SyntheticData == "YES"
+        assert found.PatientName == "SYNTHETIC^medsmith"
+        assert "not for diagnosis" in found.SeriesDescription
+        (equipment,) = found.ContributingEquipmentSequence
+        assert equipment.PurposeOfReferenceCodeSequence[0].CodeValue == "109102"  # medsmith did not make it
+        for segment in found.get("SegmentSequence", ()):
+            assert segment.SegmentAlgorithmName == "not known"
+    assert json.loads((tmp_path / "out" / "scan" / "export.json").read_text())["synthetic"] is True
+    assert not cohort.stored("scan").synthetic
+
+
+def test_an_export_continues_with_the_same_source_wherever_it_lies_and_with_no_other(made, tmp_path):
+    cohort, hospital, words = made
+    export(cohort, tmp_path / "out", OPTIONS, source=hospital)
+    record = (tmp_path / "out" / "export.json").read_text()
+    images = map(pydicom.dcmread, (hospital / "scan" / "01-CT").iterdir())
+    uids = sorted(str(image.SOPInstanceUID) for image in images)
+    assert json.loads(record)["source"] == hashlib.sha256("\n".join(uids).encode()).hexdigest()
+    assert not any(word in record for word in [*words, str(hospital), *uids])
+    hospital.rename(tmp_path / "moved")
+    export(cohort, tmp_path / "out", OPTIONS, source=tmp_path / "moved")
+    (tmp_path / "moved" / "scan" / "01-CT" / "0008.dcm").unlink()
+    for source in (tmp_path / "moved", None):
+        with pytest.raises(CohortError, match="was exported from other cases or another source, or with other options"):
+            export(cohort, tmp_path / "out", OPTIONS, source=source)
+    assert (tmp_path / "out" / "export.json").read_text() == record
 
 
 def test_identity_without_a_fitting_series_is_refused(made, tmp_path):

@@ -124,6 +124,14 @@ def test_of_several_volumes_one_is_chosen(tmp_path):
     np.testing.assert_array_equal(read_image(path, ReadOptions(volume=1)).values, VALUES + 7)
 
 
+@pytest.mark.parametrize("name", ["a.nrrd", "a.mha"])
+def test_another_volume_than_the_only_one_is_refused(name, tmp_path):
+    path = write(tmp_path / name, VALUES)
+    np.testing.assert_array_equal(read_image(path, ReadOptions(volume=0)).values, VALUES)
+    line = refusal(lambda: read_image(path, ReadOptions(volume=3)))
+    assert f"{name}: has one volume, not volume 3; volumes are counted from 0" in line
+
+
 def test_without_simpleitk_one_line_names_the_extra(tmp_path, monkeypatch):
     path = write(tmp_path / "a.mha", VALUES)
     monkeypatch.setattr("medsmith.formats.packages.find_spec", lambda _: None)

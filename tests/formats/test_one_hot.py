@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from medsmith.errors import ContentError
+from medsmith.errors import ContentError, GeometryError
 from medsmith.formats.nifti import read_labels, read_labels_region
 from medsmith.formats.one_hot import joined_volumes
 from medsmith.formats.volume import ReadOptions
 from medsmith.preparation import PrepareOptions, prepare
-from scan_files import SHAPE, image_array, nifti_bytes, write_pair, zipped
+from scan_files import SHAPE, image_array, label_array, nifti_bytes, write_pair, zipped
 
 
 @given(
@@ -60,8 +60,8 @@ def test_a_one_hot_file_is_read_as_its_map_whole_and_in_part(tmp_path):
     np.testing.assert_array_equal(read_labels(path, ReadOptions(volume=1)).values, labels == 2)
 
 
-@pytest.mark.parametrize("volume", [None, 1])
-def test_prepare_keeps_every_label_and_says_so_whatever_volume_is_chosen(volume, tmp_path):
+@pytest.mark.parametrize("volume", [None, 0])
+def test_prepare_keeps_every_label_and_says_so_although_a_volume_is_chosen(volume, tmp_path):
     labels = np.random.default_rng(0).integers(0, 4, SHAPE).astype(np.uint8)
     write_pair(tmp_path / "in", zipped(nifti_bytes(image_array())), zipped(nifti_bytes(one_hot(labels))))
     said: list[str] = []
@@ -69,6 +69,22 @@ def test_prepare_keeps_every_label_and_says_so_whatever_volume_is_chosen(volume,
     made = prepare(tmp_path / "in", tmp_path / "out", options, report=said.append)
     np.testing.assert_array_equal(made.stored(made.ids[0]).require_labels(), labels)
     assert any("3 volumes of one label each were read as one map, labels 1 to 3" in line for line in said)
+
+
+def test_of_label_maps_alone_a_volume_that_they_lack_is_refused(tmp_path):
+    (tmp_path / "in" / "labelsTr").mkdir(parents=True)
+    (tmp_path / "in" / "labelsTr" / "x.nii.gz").write_bytes(zipped(nifti_bytes(label_array())))
+    options = PrepareOptions(read=ReadOptions(volume=2))
+    with pytest.raises(GeometryError, match=r"x\.nii\.gz: has one volume, not volume 2; volumes are counted from 0"):
+        prepare(tmp_path / "in", tmp_path / "out", options, report=lambda _: None)
+
+
+def test_a_volume_of_image_with_one_label_map_is_chosen(tmp_path):
+    images = np.stack([image_array(seed=seed) for seed in range(3)], -1)
+    write_pair(tmp_path / "in", zipped(nifti_bytes(images)), zipped(nifti_bytes(label_array())))
+    options = PrepareOptions(read=ReadOptions(volume=2))
+    made = prepare(tmp_path / "in", tmp_path / "out", options, report=lambda _: None)
+    np.testing.assert_array_equal(made.stored(made.ids[0]).require_image()[0], images[..., 2])
 
 
 def test_a_volume_of_image_and_labels_is_chosen_where_both_have_several(tmp_path):

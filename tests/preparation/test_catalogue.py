@@ -110,6 +110,8 @@ REFUSED = [
     Row(40, "vector", image_values(TWO_VOLUMES[:, :, :, None, :]), ("2 volumes",)),
     Row(40, "volume 5 of 2", image_values(TWO_VOLUMES), ("volume 5 of 2",),
         options=PrepareOptions(read=ReadOptions(volume=5))),
+    Row(40, "volume 3 of 1", image_values(image_array()), ("has one volume, not volume 3", "leave out --volume"),
+        options=PrepareOptions(read=ReadOptions(volume=3))),
     Row(41, "NaN", image_values(with_dot(image_array(dtype=np.float32), (3, 0, 7), np.nan)),
         ("1 NaN or infinite", "(3, 0, 7)", "--nan-fill")),
     Row(41, "infinite", image_values(with_dot(image_array(dtype=np.float32), 2, -np.inf)), ("110 NaN or infinite",)),

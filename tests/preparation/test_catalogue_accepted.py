@@ -232,7 +232,10 @@ def test_row_44_padding_is_said_also_where_ct_is_inferred(declared, tmp_path):
     cohort = prepare(tmp_path / "in", tmp_path / "out", options, report=said.append)
     assert cohort.channel_names == ("CT",)
     assert cohort["p03"].require_image().min() == -1024
-    note = "800 voxels of padding (value -2000) were set to -1024 HU"
+    note = (
+        "800 voxels of padding (value -2000) were set to -1024 HU: usual in CT, which fills the corners around the "
+        "reconstructed circle"
+    )
     assert said[-1] == f"note, 12 times: {note} (p00, p01, p02 and 9 more)"
     assert sum("padding" in line for line in said) == 1
     notes = json.loads((tmp_path / "out" / RECORD).read_text())["notes"]

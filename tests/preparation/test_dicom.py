@@ -3,10 +3,12 @@
 import gzip
 import json
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from medsmith.cases.cohort import Cohort
 from medsmith.cases.verification import verify_folder
 from medsmith.cli import main
 from medsmith.preparation.options import PrepareOptions
@@ -121,6 +123,22 @@ def test_structure_sets_and_segmentations_are_told_apart(tmp_path):
         tmp_path / "in", tmp_path / "both", PrepareOptions(segment_names={"liver": "Liver"}, label_names={"x": 2})
     )
     assert both.stored("patient_001_study_1").label_names == {"background": 0, "x": 1, "liver": 2}
+
+
+def test_a_segmentation_beside_a_structure_set_is_refused_as_the_page_shows_and_its_command_goes_on(tmp_path):
+    slices = patient(tmp_path / "SCANS", drawn=False)
+    save(tmp_path / "SCANS" / "seg", [segmentation(slices, MASKS, labels=("a", "GTVp_test_man"), number=300)])
+    save(tmp_path / "SCANS" / "rt", [structure_set(slices, [[CONTOUR], [CONTOUR]], number=9)])
+    page = (Path(__file__).parents[2] / "docs" / "dicom.md").read_text()
+    assert refusal(tmp_path / "SCANS").removeprefix(f"{tmp_path}/") in page.splitlines()
+    command = "medsmith prepare SCANS COHORT --series 300 --label lesion=GTVp_test_man"
+    assert f"$ {command}" in page.splitlines()
+    folders = {name: str(tmp_path / name) for name in ("SCANS", "COHORT")}
+    with pytest.raises(SystemExit) as ended:
+        main([folders.get(word, word) for word in command.split()[1:]])
+    assert ended.value.code == 0
+    case = Cohort.open(tmp_path / "COHORT").stored("patient_001_study_1")
+    np.testing.assert_array_equal(case.labels, MASKS[..., 1].transpose(2, 1, 0))
 
 
 def test_an_image_series_that_is_named_alone_comes_without_labels(tmp_path):

@@ -10,12 +10,14 @@ import pytest
 
 import medsmith.progress
 from medsmith.cli import main
+from medsmith.preparation.dicom.listing import list_series
 from medsmith.preparation.options import PrepareOptions
 from medsmith.preparation.prepare import RECORD, prepare
+from medsmith.progress import NullProgress
 from scan_files import run
 
 pytest.importorskip("highdicom")
-from dicom_files import file_of, save, slices_of, voxels_of
+from dicom_files import cube_masks, file_of, save, segmentation, slices_of, uid, voxels_of
 
 DIRECTORY = bytes(128) + b"DICM" + b"\2\0\2\0UI\x14\0" + b"1.2.840.10008.1.3.10" + bytes(40)
 
@@ -206,6 +208,33 @@ def test_series_that_are_not_taken_are_named(folder, tmp_path):
 def test_a_folder_of_reports_alone_is_named_by_their_modality(tmp_path):
     line = refusal(save(tmp_path / "in", [structured_report(slices_of(voxels_of(), number=9)[0])]))
     assert "none of gray slices that are placed in the patient: series 9 (SR, 1 object)" in line
+
+
+def test_a_study_of_two_patients_is_refused_without_their_names(tmp_path, capsys):
+    for name in ("AB", "CD"):
+        slices = slices_of(voxels_of(), patient=name)
+        for data in slices:
+            data.StudyInstanceUID = uid("one study")
+        save(tmp_path / "in" / name, slices)
+    line = (
+        f"{tmp_path / 'in'}: one study UID is of two patients, as in file 1 of 18 and file 10 of 18; a study is of one "
+        f"patient; correct the copies that are wrong (medsmith series {tmp_path / 'in'} --file N gives a path)"
+    )
+    assert refusal(tmp_path / "in") == line
+    assert main(["series", str(tmp_path / "in")]) == 2
+    assert capsys.readouterr().err.strip().endswith(line)
+    with pytest.raises(SystemExit):
+        main(["series", str(tmp_path / "in"), "--file", "10"])
+    assert "/in/CD/" in capsys.readouterr().out
+
+
+def test_a_series_without_a_patient_id_is_of_the_patient_of_its_study(tmp_path):
+    slices = slices_of(voxels_of())
+    drawn = segmentation(slices, cube_masks())
+    save(tmp_path / "in", slices)
+    drawn.PatientID = ""
+    save(tmp_path / "in" / "0", [drawn], "SEG")
+    assert next(list_series(tmp_path / "in", NullProgress())) == "patient_001_study_1: 2 series"
 
 
 def test_progress_begins_with_the_files(folder, tmp_path):

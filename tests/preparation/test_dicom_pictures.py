@@ -228,3 +228,8 @@ def test_placed_slices_come_first_and_labels_are_not_taken(tmp_path):
 def test_a_slope_without_an_intercept_is_refused_since_its_values_are_not_known(tmp_path):
     line = refusal(tmp_path, picture(RescaleSlope="2"))
     assert "file 1 of 1: lacks RescaleIntercept; slope and intercept in all slices, or in none" in line
+
+
+def test_another_volume_than_the_image_is_refused(tmp_path):
+    line = refusal(tmp_path, picture(), read=ReadOptions(volume=1))
+    assert "file 1 of 1: has one volume, not volume 1; volumes are counted from 0; leave out --volume" in line

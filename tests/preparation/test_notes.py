@@ -31,7 +31,7 @@ def test_notes_of_further_kinds_are_counted():
 
 def test_padding_that_is_stated_and_clipped_is_noted_once():
     stated = "a: padding of the value -3024 is in 130 of 618 voxels"
-    clipped = "a: 130 voxels of padding (value -3024) were set to -1024 HU"
+    clipped = "a: 130 voxels of padding (value -3024) were set to -1024 HU: usual in CT"
     assert with_clipped([stated, "a: other"], [clipped]) == ("a: other", clipped)
     within = "a: padding of the value -1000 is in 12 of 618 voxels"
     assert with_clipped([within], [clipped]) == (within, clipped)

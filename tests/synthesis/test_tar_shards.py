@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from medsmith.cases.cohort import Cohort
+from medsmith.cli import main
 from medsmith.errors import CohortError, FileError, InterruptionError, RequestError, SynthesisError
 from medsmith.synthesis import Shard, synthesize, synthesize_shards, unpack
 from medsmith.synthesis.checks.result import Limits
@@ -304,6 +305,32 @@ def test_files_that_the_provenance_does_not_name_are_refused(folder):
     rewritten(folder, [(image, data), *rest[:1], *rest[2:]])
     with pytest.raises(FileError, match="has no provenance of fake_00003; every case has one"):
         unpack(folder / "tars", folder / "out")
+
+
+def test_a_case_without_image_and_label_map_is_refused_before_anything_is_written(folder):
+    members = {member.name: (member, data) for member, data in members_of(folder)}
+    kept = [pair for name, pair in members.items() if not name.startswith("fake_00004")]
+    record, data = members["fake_00004.json"]
+    rewritten(folder, [*kept, (record, json.dumps(json.loads(data) | {"files": {}}).encode())])
+    with pytest.raises(FileError, match=r"fake-000001.tar: has neither image nor label map of fake_00004; every case"):
+        unpack(folder / "tars", folder / "out")
+    assert not [name for name in contents(folder / "out") for number in (3, 4, 5) if f"fake_{number:05d}" in name]
+
+
+@pytest.mark.parametrize(
+    ("attempts", "why"),
+    [({}, ", since their lesions missed what was requested"), ({"diameter": 2}, ": lesions missed diameter in 14 att")],
+)
+def test_shards_of_which_no_case_was_made_are_refused_plainly(attempts, why, folder, capsys):
+    for number in range(3):
+        path = folder / "tars" / f"fake-{number:06d}.json"
+        manifest = json.loads(path.read_text())
+        forged = {"cases": [], "missed": {id: {"attempts": attempts, "closest": []} for id in manifest["cases"]}}
+        path.write_text(json.dumps(manifest | forged))
+    assert main(["unpack", str(folder / "tars"), str(folder / "out")]) == 2
+    line = capsys.readouterr().err.strip().splitlines()[-1]
+    assert f"{folder / 'tars'}: 0 cases made, {COUNT} not made{why}" in line
+    assert not (folder / "out").exists() or not contents(folder / "out")
 
 
 @pytest.mark.parametrize("end", [300, 530, 1300, 1600])

@@ -28,7 +28,7 @@ from medsmith.formats.files import (
 from medsmith.formats.itk import SEGMENTS_ENDING
 from medsmith.formats.json_file import read_json
 from medsmith.formats.slicer import on_grid
-from medsmith.formats.volume import ImageFile, LabelFile, ReadOptions, Region
+from medsmith.formats.volume import ImageFile, LabelFile, ReadOptions, Region, check_only_volume
 from medsmith.geometry import Geometry
 
 
@@ -67,8 +67,14 @@ def label_options(files: CaseFiles, options: ReadOptions) -> ReadOptions:
     """The options for a case's label maps: a volume is chosen of labels only where it is of images.
 
     A label map that has several volumes while the image has one holds a volume for each label.
+
+    Raises:
+        GeometryError: there is no image, and a label map has one volume where another is chosen.
     """
     if options.volume is None or not files.channels:
+        for path in files.label_paths if options.volume else ():
+            if count_volumes(path) == 1:
+                check_only_volume(options.volume, path)
         return options
     several = any(count_volumes(file.path) > 1 for file in files.channels)
     return options if several else replace(options, volume=None)

@@ -31,6 +31,8 @@ _LEAST_COMPACT = 0.8
 _MOST_LABELS = 8
 """Whole numbers alone, and no more of them: a label map."""
 _OFFSET = 1024.0
+_USUAL = ": usual in CT, which fills the corners around the reconstructed circle"
+"""What a newcomer should know of padding below air."""
 PADDING = "of padding"
 """Words of the note on padding that was clipped."""
 Values = Float32[np.ndarray, "*space"]
@@ -146,4 +148,5 @@ def clip_padding(values: Values) -> tuple[Values, tuple[str, ...]]:
     found = f"value {low:g}" if low == high else f"values {low:g} to {high:g}"
     limits = [f"{limit:g}" for limit, some in ((LOWEST_HU, low < LOWEST_HU), (HIGHEST_HU, high > HIGHEST_HU)) if some]
     were = "was" if count == 1 else "were"
-    return result, (f"{counted(count, 'voxel')} {PADDING} ({found}) {were} set to {' or '.join(limits)} HU",)
+    note = f"{counted(count, 'voxel')} {PADDING} ({found}) {were} set to {' or '.join(limits)} HU"
+    return result, (note if above.any() else f"{note}{_USUAL}",)

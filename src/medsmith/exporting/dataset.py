@@ -15,8 +15,9 @@ from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.sr.codedict import codes
 from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian, RTStructureSetStorage
 
-from medsmith.exporting.identity import MAKER, NOTICE, Identity
+from medsmith.exporting.identity import MAKER, Identity
 from medsmith.formats.atomic import write_bytes
+from medsmith.formats.dicom.marks import NOTICE
 
 IMPLEMENTATION = "2.25.225116843016351688548375772001002559079"
 """Implementation Class UID: UUID-derived, of this writer."""
@@ -117,7 +118,7 @@ def marked(found: Dataset, identity: Identity) -> Dataset:
 
 def contributing(identity: Identity) -> ContributingEquipment:
     """What made the object: method, version, date, seed and hashes."""
-    purpose = codes.DCM.SynthesizingEquipment if identity.synthetic else codes.DCM.ProcessingEquipment
+    purpose = codes.DCM.SynthesizingEquipment if identity.made else codes.DCM.ProcessingEquipment
     return ContributingEquipment(
         MAKER,
         purpose,

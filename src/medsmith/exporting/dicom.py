@@ -1,7 +1,7 @@
 """A case as DICOM: an image series per channel, a segmentation, and a structure set if asked for."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, final
 
@@ -15,8 +15,9 @@ from medsmith.exporting.identity import identity_of
 from medsmith.exporting.image_series import Modality, image_series, modality_of
 from medsmith.exporting.planes import planes_of
 from medsmith.exporting.segmentation import segmentation
-from medsmith.exporting.source import SourceSeries, source_of
+from medsmith.exporting.source import SourceSeries, is_uid, source_of
 from medsmith.exporting.structures import structure_set
+from medsmith.formats.dicom.marks import MARKED
 from medsmith.formats.packages import quiet
 
 
@@ -51,12 +52,14 @@ class DicomWriter:
         """
         planes = planes_of(case.geometry, case.id)
         sources = [source_of(self.series, planes, planes.arranged(gray)) for gray in case.require_image()]
+        if not case.synthetic and any(source is not None and source.synthetic for source in sources):
+            case = replace(case, provenance={**(case.provenance or {}), **MARKED})
         context, error = self._context(case, sources), 0.0
         first: list[Dataset] = []
         for channel, (name, source) in enumerate(zip(case.channel_names, sources, strict=True)):
             images, rounding = image_series(case, channel, planes, modality_of(name, self.modality), context)
             for number, image in enumerate(images):
-                if source and case.synthetic:
+                if source and source.referable and case.synthetic:
                     image.SourceImageSequence = source.references(number)
                 write_dicom(folder / channel_part(channel, name) / f"{number + 1:04d}.dcm", image)
             first = first or images
@@ -65,7 +68,8 @@ class DicomWriter:
             write_dicom(folder / "segmentation.dcm", segmentation(case, first, planes, context))
             if self.structures:
                 write_dicom(folder / "structures.dcm", structure_set(case, first, planes, context))
-        return {"source": any(source is not None for source in sources), "largest_error": error}
+        found = any(source is not None and source.referable for source in sources)
+        return {"synthetic": case.synthetic, "source": found, "largest_error": error}
 
     def _context(self, case: Case, sources: Sequence[SourceSeries | None]) -> Context:
         """What the objects of a case refer to; patient and frame of reference are those of the first source."""
@@ -77,6 +81,9 @@ class DicomWriter:
             found = f"the images of {case.id} carry burned-in annotation, which may identify the patient"
             cure = "clean the images and prepare them again, or add --keep-identity"
             raise RequestError("--source", found, "no identity is written unless it is asked for", cure)
+        if self.keep_identity and first is not None and not is_uid(first.header.get("StudyInstanceUID")):
+            limit, cure = "identifiers are digits and dots, at most 64", "correct it, or leave out --keep-identity"
+            raise RequestError("--keep-identity", f"the source of {case.id} has no valid study UID", limit, cure)
         kept = kept_patient(first.header) if self.keep_identity and first else None
         frame = first.frame_of_reference if first else ""
         marks = [source.pixel_marks if source else Dataset() for source in sources]

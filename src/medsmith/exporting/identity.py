@@ -15,9 +15,9 @@ from typing import Any, final
 import numpy as np
 
 from medsmith.cases.case import Case
+from medsmith.formats.dicom.marks import NOTICE, SERIES_NOTICE
 
 MAKER = "medsmith"
-NOTICE = "SYNTHETIC research data, not for diagnosis"
 _BYTES, _DESCRIPTION = 16, 1024
 """Of a UUID, and of the value representation ST."""
 _LONG_STRING = 64
@@ -35,8 +35,8 @@ class Identity:
     Attributes:
         case_id: of the cohort.
         digest: SHA-256 over all that is written of the case, and over how it is written.
-        synthetic: whether medsmith made it.
-        provenance: how, if it did.
+        synthetic: whether it is synthetic, whoever made it.
+        provenance: of the case.
         date: of the export, YYYYMMDD.
     """
 
@@ -69,6 +69,11 @@ class Identity:
         return str(self.provenance.get("method", "cohort"))
 
     @property
+    def made(self) -> bool:
+        """Whether medsmith made it, as far as is known: files that are marked as synthetic name no method."""
+        return self.synthetic and "method" in self.provenance
+
+    @property
     def serial(self) -> str:
         """Of the equipment: the beginning of the hash of the weights, or of the content."""
         return str(self.provenance.get("weights_hash") or self.digest)[:_BYTES]
@@ -78,13 +83,13 @@ class Identity:
         """How the case was made, for Contribution Description."""
         if not self.synthetic:
             return "converted"
-        keys = ("method", "run_seed", "index", "attempt", "case_seed", "weights_hash", "config_hash")
+        keys = ("origin", "method", "run_seed", "index", "attempt", "case_seed", "weights_hash", "config_hash")
         known = [f"{key} {self.provenance[key]}" for key in keys if self.provenance.get(key) is not None]
         return "; ".join((NOTICE, *known))[:_DESCRIPTION]
 
     def series_description(self, what: str) -> str:
         """Of a series."""
-        return long_string(f"{'SYNTHETIC, not for diagnosis: ' if self.synthetic else ''}{what}")
+        return long_string(f"{SERIES_NOTICE if self.synthetic else ''}{what}")
 
 
 def long_string(text: str) -> str:

@@ -71,7 +71,7 @@ def segmentation(case: Case, images: Sequence[Dataset], planes: Planes, context:
     found.InstanceCreationDate, found.InstanceCreationTime = identity.date, "000000"
     found.SeriesDate, found.SeriesTime = identity.date, "000000"
     _name_dimensions(found, identity.uid("dimensions"))
-    if not identity.synthetic:
+    if not identity.made:
         for segment in found.SegmentSequence:
             segment.SegmentAlgorithmName = _UNKNOWN
             del segment.SegmentationAlgorithmIdentificationSequence

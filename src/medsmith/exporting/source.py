@@ -15,12 +15,14 @@ from jaxtyping import Float32, Float64
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
+from pydicom.uid import UID
 
 from medsmith.errors import FileError, GeometryError, RequestError
 from medsmith.exporting.dataset import COPIED
 from medsmith.exporting.planes import Planes, planes_of
 from medsmith.formats.dicom.decoding import is_lossy
 from medsmith.formats.dicom.headers import COPY_AGAIN
+from medsmith.formats.dicom.marks import MARKS, is_marked_synthetic
 from medsmith.formats.dicom.pixels import read_pixels
 from medsmith.formats.dicom.series import find_dicom_files
 from medsmith.formats.dicom.volumes import DISTINCTIONS, volumes_of
@@ -40,9 +42,10 @@ _NEEDED = (
     "SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "ImagePositionPatient", "ImageOrientationPatient",
     "PixelSpacing", "Rows", "Columns",
 )  # fmt: skip
+_REFERRED = ("SOPClassUID", "SOPInstanceUID")
 _BURNED_IN = "BurnedInAnnotation"
 _LOSS = ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod")
-_READ = [*_NEEDED, "FrameOfReferenceUID", _BURNED_IN, *_LOSS, *DISTINCTIONS, *COPIED]
+_READ = [*_NEEDED, "FrameOfReferenceUID", _BURNED_IN, *_LOSS, *MARKS, *DISTINCTIONS, *COPIED]
 """Kept of every image of the source: whole headers of a large folder would fill the memory."""
 
 
@@ -55,11 +58,13 @@ class SourceImage:
         header: the attributes that are read.
         path: of its file.
         place: names the file in errors, since its path may identify a patient.
+        synthetic: whether it is marked as synthetic.
     """
 
     header: Dataset
     path: Path
     place: str
+    synthetic: bool
 
     @property
     def position(self) -> Float64[np.ndarray, " 3"]:
@@ -94,8 +99,14 @@ class SourceSeries:
 
     @property
     def frame_of_reference(self) -> str:
-        """Its identifier; "" if there is none."""
-        return str(self.header.get("FrameOfReferenceUID", ""))
+        """Its identifier; "" if there is none, or a malformed one."""
+        found = str(self.header.get("FrameOfReferenceUID", ""))
+        return found if is_uid(found) else ""
+
+    @property
+    def referable(self) -> bool:
+        """Whether objects can refer to its images: their identifiers are well-formed (PS3.5, 9.1)."""
+        return all(is_uid(image.header.get(name)) for image in self.images for name in _REFERRED)
 
     @property
     def instances(self) -> tuple[str, ...]:
@@ -106,6 +117,11 @@ class SourceSeries:
     def burned_in(self) -> bool:
         """Whether an image says that annotation is burned in, which may identify the patient."""
         return any(image.header.get(_BURNED_IN) == "YES" for image in self.images)
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether an image is marked as synthetic."""
+        return any(image.synthetic for image in self.images)
 
     @property
     def pixel_marks(self) -> Dataset:
@@ -167,6 +183,11 @@ class SourceSeries:
         return [found]
 
 
+def is_uid(value: object) -> bool:
+    """Whether a value of a source is a well-formed identifier (PS3.5, 9.1), which may be written on."""
+    return bool(UID(str(value)).is_valid)
+
+
 def _rescaling(image: Dataset, place: str) -> tuple[float, float]:
     """Slope and intercept."""
     try:
@@ -208,7 +229,10 @@ def _image(path: Path, place: str) -> SourceImage | None:
     with quiet():
         try:
             header = dcmread(path, stop_before_pixels=True, specific_tags=_READ, force=True)
-            found = SourceImage(header, path, place)
+            synthetic = is_marked_synthetic(header)
+            for name in MARKS:
+                header.pop(name, None)
+            found = SourceImage(header, path, place, synthetic)
             placed = all(found.header.get(keyword) for keyword in _NEEDED)
             return found if placed and found.position.shape == (3,) and found.grid.shape == (10,) else None
         except Exception:  # pydicom raises whatever a damaged value causes

@@ -69,7 +69,7 @@ def _roi(segment: Segment, context: Context) -> Dataset:
     found = Dataset()
     found.ROINumber, found.ROIName = segment.number, long_string(segment.name)
     found.ReferencedFrameOfReferenceUID = context.frame_of_reference
-    found.ROIGenerationAlgorithm = "AUTOMATIC" if context.identity.synthetic else ""
+    found.ROIGenerationAlgorithm = "AUTOMATIC" if context.identity.made else ""
     return found
 
 

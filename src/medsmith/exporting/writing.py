@@ -1,5 +1,6 @@
 """Writes every case of a cohort to a folder of its own, in the format of other software."""
 
+import hashlib
 import os
 import secrets
 import shutil
@@ -8,7 +9,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib import util
 from pathlib import Path
-from typing import Any, Literal, final, get_args
+from typing import TYPE_CHECKING, Any, Literal, final, get_args
 
 from medsmith.cases.case import Case
 from medsmith.cases.cohort import Cohort
@@ -20,6 +21,9 @@ from medsmith.formats.json_file import read_json
 from medsmith.formats.lock import hold_output
 from medsmith.formats.packages import INSTALL
 from medsmith.progress import NullProgress, Progress
+
+if TYPE_CHECKING:
+    from medsmith.exporting.source import SourceSeries
 
 Format = Literal["dicom", "nrrd"]
 RECORD, LABEL_LIST = "export.json", "labels.txt"
@@ -70,7 +74,7 @@ class Exported:
         cases: all that are there now.
         left_out: ids of cases without an image, which DICOM cannot hold.
         with_source: ids of the cases that refer to a source series.
-        without_source: ids of the cases that no series of the source fits; none where no source is given.
+        without_source: ids of the cases that no series of the source with valid UIDs fits; none without a source.
         largest_error: largest difference between a written and the stored gray value.
     """
 
@@ -93,7 +97,7 @@ class Exported:
             found.append(f"refer to their source series: {counted(len(self.with_source), 'case')}")
         if self.without_source:
             unfit = counted(len(self.without_source), "case")
-            found.append(f"no series of the source has the grid and half of the voxels: {unfit}")
+            found.append(f"no series of the source has the grid, half of the voxels and valid UIDs: {unfit}")
         return tuple(found)
 
     def as_json(self) -> Mapping[str, Any]:
@@ -127,7 +131,7 @@ def export(
 
     Raises:
         RequestError: a package is missing, options that do not fit, or no case has an image.
-        CohortError: the folder holds something else, or that of another call.
+        CohortError: the folder holds something else, or that of another call or source.
         GeometryError: axes that are not perpendicular, or no spacing.
         FileError: a case cannot be read, or a file not be written.
     """
@@ -140,10 +144,11 @@ def export(
     _check(options, source)
     check_outside(out, [chosen.root, *([Path(source)] if source else [])])
     ids, left_out = _ids(chosen, options.format)
+    series = _series_in(source, progress)
     with hold_output(out):
-        date = _started(out, chosen, options, source)
+        date = _started(out, chosen, options, None if source is None else _hash_of(series))
         try:
-            write = _writer(options, date, Path(source) if source else None, ids, out, progress)
+            write = _writer(options, date, series)
             with progress.task("export", len(ids), sum((out / id).is_dir() for id in ids)) as advance:
                 for id in ids:
                     if not (out / id).is_dir():
@@ -193,16 +198,31 @@ def _ids(cohort: Cohort, format: Format) -> tuple[tuple[str, ...], tuple[str, ..
     return ids, tuple(id for id in cohort.ids if id not in with_image)
 
 
-def _started(out: Path, cohort: Cohort, options: ExportOptions, source: Path | str | None) -> str:
+def _series_in(source: Path | str | None, progress: Progress) -> "Sequence[SourceSeries]":
+    if source is None:
+        return ()
+    from medsmith.exporting.source import find_series
+
+    return find_series(Path(source), progress)
+
+
+def _hash_of(series: "Sequence[SourceSeries]") -> str:
+    """Hash of the identifiers of all images: the same wherever they lie."""
+    instances = sorted(instance for one in series for instance in one.instances)
+    return hashlib.sha256("\n".join(instances).encode()).hexdigest()
+
+
+def _started(out: Path, cohort: Cohort, options: ExportOptions, source: str | None) -> str:
     """Checks that the folder is new or that of the same call; writes its record and returns the date."""
     wanted = {key: value for key, value in asdict(options).items() if key != "date"}
-    wanted |= {"cohort": cohort.content_hash(), "source": source is not None}
+    wanted |= {"cohort": cohort.content_hash(), "source": source}
     record = out / RECORD
     if record.exists():
         earlier = dict(read_json(record))
         date = str(earlier.pop("date", ""))
         if earlier != wanted or (options.date or date) != date:
-            raise CohortError(out, "was exported from other cases or with other options", cure="choose a new folder")
+            found = "was exported from other cases or another source, or with other options"
+            raise CohortError(out, found, cure="choose a new folder")
         _remove_staged(out)
         return date
     if not is_free(out):
@@ -212,18 +232,13 @@ def _started(out: Path, cohort: Cohort, options: ExportOptions, source: Path | s
     return date
 
 
-def _writer(
-    options: ExportOptions, date: str, source: Path | None, ids: Sequence[str], out: Path, progress: Progress
-) -> CaseWriter:
+def _writer(options: ExportOptions, date: str, series: "Sequence[SourceSeries]") -> CaseWriter:
     if options.format == "nrrd":
         from medsmith.exporting.nrrd import NrrdWriter
 
         return NrrdWriter(date)
     from medsmith.exporting.dicom import DicomWriter
-    from medsmith.exporting.source import find_series
 
-    pending = any(not (out / id).is_dir() for id in ids)
-    series = find_series(source, progress) if source and pending else ()
     return DicomWriter(date, options.modality, options.structures, options.keep_identity, series)
 
 

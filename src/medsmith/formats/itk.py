@@ -13,7 +13,7 @@ from medsmith.formats.packages import require_simpleitk
 from medsmith.formats.raw_header import RawHeader
 from medsmith.formats.slicer import joined_segments, segments_of
 from medsmith.formats.values import as_float32, as_labels
-from medsmith.formats.volume import ImageFile, LabelFile, ReadOptions, Region
+from medsmith.formats.volume import ImageFile, LabelFile, ReadOptions, Region, check_only_volume
 from medsmith.geometry import Geometry
 
 SEGMENTS_ENDING = ".seg.nrrd"
@@ -37,6 +37,8 @@ def read_image(path: Path, options: ReadOptions = _DEFAULT) -> ImageFile:
     header, array, notes = _read_array(path)
     check_shape(header.shape, path)
     geometry, geometry_notes = _geometry(header, options)
+    if header.components == 1:
+        check_only_volume(options.volume, path)
     index = _volume_index(header, options)
     values, value_notes = as_float32(array[..., index], path, options)
     return ImageFile(values, geometry, array.dtype, (*notes, *geometry_notes, *value_notes))

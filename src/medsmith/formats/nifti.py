@@ -19,7 +19,7 @@ from medsmith.formats.nifti_header import HEADER_BYTES, Header, parse_header
 from medsmith.formats.one_hot import joined_volumes
 from medsmith.formats.opening import check_memory, format_bytes, open_regular, read_bytes
 from medsmith.formats.values import as_float32, as_labels
-from medsmith.formats.volume import ImageFile, LabelFile, ReadOptions, Region
+from medsmith.formats.volume import ImageFile, LabelFile, ReadOptions, Region, check_only_volume
 from medsmith.geometry import Geometry
 
 _PAIRED = re.compile(r"\.img(\.gz)?$", re.IGNORECASE)
@@ -41,6 +41,8 @@ def read_image(path: Path, options: ReadOptions = _DEFAULT) -> ImageFile:
         ContentError: NaN or infinite voxels.
     """
     header, array, notes = _read_array(path)
+    if array.size == math.prod(_grid(array.shape, path)):
+        check_only_volume(options.volume, path)
     volume = _one_volume(array, path, options)
     geometry, geometry_notes = read_geometry(header, volume.shape, path, options)
     values, stored = _rescaled(volume, header)

@@ -16,7 +16,7 @@ from medsmith.formats.content_type import cure_for, identify_content
 from medsmith.formats.nifti_geometry import check_shape
 from medsmith.formats.opening import read_bytes
 from medsmith.formats.values import as_labels, to_stored
-from medsmith.formats.volume import SYNTHETIC_MARK, ImageFile, LabelFile, ReadOptions
+from medsmith.formats.volume import SYNTHETIC_MARK, ImageFile, LabelFile, ReadOptions, check_only_volume
 from medsmith.geometry import Geometry
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -33,7 +33,9 @@ def read_image(path: Path, options: ReadOptions = _DEFAULT) -> ImageFile:
     Raises:
         FileError: the container is damaged, not PNG, or too large.
         ContentError: the picture is in color, partly transparent, or 1-bit.
+        GeometryError: it is too small, or another volume than its only one is chosen.
     """
+    check_only_volume(options.volume, path)
     with _decoded(path) as picture:
         if picture.mode == "1":
             raise ContentError(path, "a 1-bit picture", "an image has gray values", "is this the label map?")

@@ -6,6 +6,7 @@ from typing import Any, final
 import numpy as np
 from jaxtyping import Float32, UInt8
 
+from medsmith.errors import GeometryError
 from medsmith.geometry import Geometry
 
 Region = tuple[slice, slice, slice]
@@ -33,6 +34,21 @@ class ReadOptions:
     nan_fill: float | None = None
     gray_of_color: bool = False
     segments: tuple[str, ...] = ()
+
+
+def check_only_volume(volume: int | None, subject: object) -> None:
+    """Checks that of what has one volume no other is asked for.
+
+    Args:
+        volume: the one asked for, counted from 0; None takes the only one.
+        subject: what has one volume.
+
+    Raises:
+        GeometryError: another is asked for.
+    """
+    if volume:
+        cure = "leave out --volume, or prepare scans of several volumes apart"
+        raise GeometryError(subject, f"has one volume, not volume {volume}", "volumes are counted from 0", cure)
 
 
 @final

@@ -67,6 +67,8 @@ class Source:
     def with_records(self, case: Case) -> tuple[Case, tuple[str, ...]]:
         """The case with its report and provenance files, if any, and notes on what of a real case's is dropped."""
         report, provenance = read_records(self.root, case.id)
+        if case.provenance is not None:  # a mark of its files, which no record takes away
+            provenance = {**(provenance or {}), **case.provenance}
         whole, unknown = known_provenance(replace(case, report=report, provenance=provenance))
         entries = "1 entry" if unknown == 1 else f"{unknown} entries"
         of_record = f"{case.id}: {entries} of its provenance that medsmith does not know: left out"

@@ -132,8 +132,9 @@ def missed_line(made: int, missed: Missed) -> str:
         missed: those that are not; at least one.
     """
     attempts = sum((Counter(misses.attempts) for misses in missed.values()), Counter[str]())
-    said = (f"{attribute_in_words(name)} in {counted(times, 'attempt')}" for name, times in attempts.most_common())
-    line = f"{counted(made, 'case')} made, {len(missed)} not made: lesions missed {', '.join(said)}"
+    said = [f"{attribute_in_words(name)} in {counted(times, 'attempt')}" for name, times in attempts.most_common()]
+    why = f": lesions missed {', '.join(said)}" if said else ", since their lesions missed what was requested"
+    line = f"{counted(made, 'case')} made, {len(missed)} not made{why}"
     return f"{line}{_closest(missed)}"
 
 

@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from medsmith.errors import MedsmithError
+from medsmith.errors import GeometryError, MedsmithError
 from medsmith.formats.dicom.series import find_dicom_files, read_series_of
 from medsmith.formats.dicom.volume import read_volume
 from medsmith.formats.packages import quiet
+from medsmith.formats.volume import ReadOptions
 
 pytest.importorskip("highdicom")
 from dicom_files import SHAPE, pydicom, save, slices_of, uid, voxels_of
@@ -97,6 +98,10 @@ def test_a_multi_frame_image_equals_its_slices(tmp_path):
     np.testing.assert_array_equal(one.values, many.values)
     np.testing.assert_allclose(one.geometry.affine, many.geometry.affine, atol=1e-6)
     assert one.stored == many.stored == np.int16
+    with pytest.raises(
+        GeometryError, match=r"9 frames of 12 x 11\): has one volume, not volume 1; volumes are counted"
+    ):
+        read_volume(series_in(tmp_path / "one"), ReadOptions(volume=1))
 
 
 def changed(**changes):
@@ -203,7 +208,7 @@ def test_padding_loss_and_marks_are_stated_and_nothing_is_rewritten(tmp_path):
         "padding of the value -3024 is in 99 of 1188 voxels",
         "9 of 9 images went through lossy compression",
         "the images carry burned-in annotation, which may identify the patient",
-        "1 of 9 images say that they are synthetic",
+        "1 of 9 images are marked as synthetic, and so is the case",
     )
     assert read.values.min() == -3024
 

@@ -101,6 +101,16 @@ def test_a_volume_is_no_choice_where_there_is_one(tmp_path):
     np.testing.assert_array_equal(read_volume(found, ReadOptions(volume=0)).values, read_volume(found).values)
 
 
+def test_another_volume_than_the_only_one_is_refused(tmp_path):
+    found = series_in(save(tmp_path, slices_of(voxels_of())))
+    with pytest.raises(GeometryError) as caught:
+        read_volume(found, ReadOptions(volume=3))
+    assert caught.value.line == (
+        f"{tmp_path}, series 2 (CT, 9 slices of 12 x 11): has one volume, not volume 3; volumes are counted from 0; "
+        "leave out --volume, or prepare scans of several volumes apart"
+    )
+
+
 def test_frames_of_several_volumes_in_one_file_are_counted(tmp_path):
     single = slices_of(voxels_of(), modality="MR", intercept=0)
     data = new_dataset("1.2.840.10008.5.1.4.1.1.4.1", uid("frames"), "MR")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, final
 
 from medsmith.errors import FileError
+from medsmith.formats.dicom.marks import MARKS, is_marked_synthetic
 from medsmith.formats.dicom.pixel_spacing import pixel_spacing
 from medsmith.formats.packages import quiet
 
@@ -14,7 +15,7 @@ COPY_AGAIN = "copy or export it again (medsmith series FOLDER --file N gives its
 """What to do about a damaged file."""
 _TAGS = [
     "PatientID", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID", "Modality", "SeriesNumber",
-    "SeriesDescription", "Rows", "Columns", "NumberOfFrames", "ImageType", "SamplesPerPixel", "ImagePositionPatient",
+    *MARKS, "Rows", "Columns", "NumberOfFrames", "ImageType", "SamplesPerPixel", "ImagePositionPatient",
     "PhotometricInterpretation",
     "SharedFunctionalGroupsSequence", "SegmentSequence", "StructureSetROISequence", "ReferencedSeriesSequence",
     "ReferencedFrameOfReferenceSequence", "PixelSpacing", "ImagerPixelSpacing", "SequenceOfUltrasoundRegions",
@@ -66,6 +67,7 @@ class Header:
         flat: an image that is not placed in the patient, such as a radiograph.
         sized: whether its pixel sizes are stated.
         localizer: whether it is a scout image.
+        synthetic: whether it is marked as synthetic.
         segments: of a segmentation or a structure set.
         referenced: UIDs of the series, and of the instances, that these were drawn on.
     """
@@ -85,6 +87,7 @@ class Header:
     flat: bool
     sized: bool
     localizer: bool
+    synthetic: bool = False
     segments: tuple[Segment, ...] = ()
     referenced: frozenset[str] = frozenset()
 
@@ -146,6 +149,7 @@ def _header(path: Path, place: str, data: Any) -> Header:
         flat=all(size) and not placed and modality not in (SEG, "RTDOSE"),
         sized=pixel_spacing(data)[0] is not None,
         localizer="LOCALIZER" in (data.get("ImageType") or ()),
+        synthetic=is_marked_synthetic(data),
         segments=_segments(data),
         referenced=frozenset(_references(data)) if modality in (SEG, STRUCTURES) else frozenset(),
     )

@@ -20,7 +20,7 @@ from medsmith.formats.nifti_geometry import check_affine, check_shape
 from medsmith.formats.packages import quiet
 from medsmith.formats.png import gray_of
 from medsmith.formats.values import as_float32
-from medsmith.formats.volume import ImageFile, ReadOptions
+from medsmith.formats.volume import ImageFile, ReadOptions, check_only_volume
 from medsmith.geometry import Geometry
 
 _DEFAULT = ReadOptions()
@@ -40,11 +40,12 @@ def read_picture(header: Header, options: ReadOptions = _DEFAULT) -> ImageFile:
     Raises:
         FileError: the file is damaged, cannot be decoded, or has a slope without an intercept.
         ContentError: several frames, color, or values that are not finite.
-        GeometryError: too few pixels, or pixels of an absurd size.
+        GeometryError: too few pixels, pixels of an absurd size, or another volume than the only one is chosen.
     """
     if header.frames > 1:
         found, cure = f"is a clip of {header.frames} frames (cine)", "export the frames that are wanted, or remove it"
         raise ContentError(header.place, found, "a 2-D case is a single image", cure)
+    check_only_volume(options.volume, header.place)
     with quiet():
         data = read_pixels(header.path, header.place)
         check_rescaled([data], header.place)

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from medsmith.formats.dicom.decoding import is_lossy
+from medsmith.formats.dicom.marks import is_marked_synthetic
 
 _WHOLE = ("i2", "u2")
 
@@ -47,7 +48,7 @@ def _rescaling(data: Any) -> list[float]:
 
 
 def pixel_notes(data: Sequence[Any], padded: int, voxels: int) -> tuple[str, ...]:
-    """One line each on padding, inverted display, lossy compression, burned-in annotation and synthetic origin.
+    """One line each on padding, inverted display, lossy compression, burned-in annotation, synthetic origin.
 
     Args:
         data: pydicom datasets, with or without voxels.
@@ -65,7 +66,7 @@ def pixel_notes(data: Sequence[Any], padded: int, voxels: int) -> tuple[str, ...
 
 
 def mark_notes(data: Sequence[Any]) -> tuple[str, ...]:
-    """One line each on lossy compression, burned-in annotation and synthetic origin (Synthetic Data, PS3.3 C.12.1)."""
+    """One line each on lossy compression, burned-in annotation and marks of synthetic images."""
     notes = []
     lossy = [is_lossy(one) for one in data]
     if any(lossy):
@@ -74,9 +75,9 @@ def mark_notes(data: Sequence[Any]) -> tuple[str, ...]:
         notes.append(f"{lossy.count(None)} of {len(data)} images do not say whether their compression lost anything")
     if any(one.get("BurnedInAnnotation") == "YES" for one in data):
         notes.append("the images carry burned-in annotation, which may identify the patient")
-    synthetic = sum(one.get("SyntheticData") == "YES" for one in data)
+    synthetic = sum(map(is_marked_synthetic, data))
     if synthetic:
-        notes.append(f"{synthetic} of {len(data)} images say that they are synthetic")
+        notes.append(f"{synthetic} of {len(data)} images are marked as synthetic, and so is the case")
     return tuple(notes)
 
 

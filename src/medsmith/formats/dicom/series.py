@@ -59,6 +59,11 @@ class Series:
         return self.first.modality in (SEG, STRUCTURES)
 
     @property
+    def synthetic(self) -> bool:
+        """Whether one of its files is marked as synthetic."""
+        return any(header.synthetic for header in self.headers)
+
+    @property
     def localizer(self) -> bool:
         """Whether it is made of scout images."""
         return all(header.localizer for header in self.headers)

@@ -13,6 +13,7 @@ from jaxtyping import Float32, Float64
 
 from medsmith.errors import FileError, GeometryError
 from medsmith.formats.dicom.headers import COPY_AGAIN, Header
+from medsmith.formats.dicom.marks import MARKS
 from medsmith.formats.dicom.pixel_facts import count_padding
 from medsmith.formats.dicom.pixels import read_pixels
 from medsmith.formats.dicom.series import Series
@@ -24,7 +25,7 @@ _STATED = (
     "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "Rows", "Columns", "SpacingBetweenSlices",
     "FrameOfReferenceUID", "RescaleSlope", "RescaleIntercept", "ModalityLUTSequence", "PixelPaddingValue",
     "PixelPaddingRangeLimit", "BitsAllocated", "PixelRepresentation", "PhotometricInterpretation", "BurnedInAnnotation",
-    "LossyImageCompression", "SyntheticData",
+    "LossyImageCompression", *MARKS,
 )  # fmt: skip
 """What is read of a slice besides its voxels and what tells volumes apart."""
 

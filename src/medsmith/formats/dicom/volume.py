@@ -18,7 +18,7 @@ from medsmith.formats.nifti_geometry import check_affine, check_shape
 from medsmith.formats.opening import MAX_BYTES, check_memory, format_bytes
 from medsmith.formats.packages import quiet
 from medsmith.formats.values import as_float32
-from medsmith.formats.volume import ImageFile, ReadOptions
+from medsmith.formats.volume import ImageFile, ReadOptions, check_only_volume
 from medsmith.geometry import BETWEEN_RAS_AND_LPS, Geometry
 
 _DEFAULT = ReadOptions()
@@ -41,7 +41,7 @@ def read_volume(series: Series, options: ReadOptions = _DEFAULT) -> ImageFile:
         raise FileError(series.subject, format_bytes(size), f"at most {format_bytes(MAX_BYTES)}", "crop or split it")
     check_memory(series.subject, _COPIES * size)
     with quiet():
-        stack = _multi_frame(series) if series.first.frames else stack_slices(series, options.volume)
+        stack = _multi_frame(series, options.volume) if series.first.frames else stack_slices(series, options.volume)
     values: Float32[np.ndarray, "x y z"] = stack.values.transpose(2, 1, 0)[:, :, ::-1]
     affine: Float64[np.ndarray, "4 4"] = stack.affine @ _from_voxels(len(stack.values))
     affine[:3] = BETWEEN_RAS_AND_LPS @ affine[:3]
@@ -58,7 +58,7 @@ def _from_voxels(slices: int) -> Float64[np.ndarray, "4 4"]:
     return np.array([[0, 0, -1, slices - 1], [0, 1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 1]], dtype=np.float64)
 
 
-def _multi_frame(series: Series) -> Stack:
+def _multi_frame(series: Series, chosen: int | None) -> Stack:
     """The volume of one multi-frame image."""
     from highdicom import Image
 
@@ -76,4 +76,5 @@ def _multi_frame(series: Series) -> Stack:
             cure = "export one volume as a series of its own"
             raise GeometryError(series.subject, frames_line(data), "one frame per position", cure) from None
         raise no_volume(series, error) from None
+    check_only_volume(chosen, series.subject)
     return Stack(volume.array, volume.affine, [data], count_padding(data))

@@ -7,6 +7,7 @@ from typing import Any
 
 from medsmith.errors import GeometryError
 from medsmith.formats.dicom.slices import check_alike
+from medsmith.formats.volume import check_only_volume
 
 _KINDS = {
     "temporal positions": ("TemporalPositionIdentifier", "TemporalPositionIndex"),
@@ -41,6 +42,7 @@ def of_one_volume(slices: Sequence[Any], subject: str, volume: int | None) -> tu
     positions = _positions(slices)
     count = max(Counter(positions).values())
     if count == 1:
+        check_only_volume(volume, subject)
         return slices, ()
     found = _volumes(slices, positions, count)
     if found is None:

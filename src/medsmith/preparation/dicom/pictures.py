@@ -12,6 +12,7 @@ from medsmith.errors import CohortError, ContentError, counted
 from medsmith.formats import png
 from medsmith.formats.atomic import sha256_of
 from medsmith.formats.dicom.headers import Header
+from medsmith.formats.dicom.marks import MARKED
 from medsmith.formats.dicom.pictures import read_picture
 from medsmith.formats.dicom.series import Series
 from medsmith.formats.volume import ReadOptions
@@ -46,8 +47,16 @@ class _PictureCases:
         if layout.file_ending == ".png" and image.stored not in png.STORED:
             found = f"values from {image.values.min():g} to {image.values.max():g} without pixel sizes"
             raise ContentError(header.place, found, "pictures hold whole numbers from 0 to 65535", "export it unscaled")
-        names = layout.channel_names, layout.label_names
-        case = Case(case_id, image.values[None], None, image.geometry, *names, image.stored)
+        case = Case(
+            id=case_id,
+            image=image.values[None],
+            labels=None,
+            geometry=image.geometry,
+            channel_names=layout.channel_names,
+            label_names=layout.label_names,
+            stored=image.stored,
+            provenance=MARKED if header.synthetic else None,
+        )
         return case, tuple(f"{case_id}: {note}" for note in image.notes)
 
     def sums(self, case_id: str) -> dict[str, str]:

@@ -15,6 +15,7 @@ from medsmith.errors import CohortError, ContentError, counted
 from medsmith.formats.atomic import sha256_of
 from medsmith.formats.dicom.folder import DicomFolder
 from medsmith.formats.dicom.labels import read_labels
+from medsmith.formats.dicom.marks import MARKED
 from medsmith.formats.dicom.series import Series
 from medsmith.formats.dicom.volume import read_volume
 from medsmith.formats.packages import require_dicom
@@ -50,6 +51,7 @@ class _DicomCases:
     ) -> tuple[Case, tuple[str, ...]]:
         """A case and its notes (see ``case_io.read_case``)."""
         image = read_volume(self.chosen[case_id].image, options)
+        drawn = [series for series, _ in self.drawn[case_id] if files.labels and series.synthetic]
         maps = [self._map(series, image.geometry, label_of) for series, label_of in self.drawn[case_id]]
         case = Case(
             id=case_id,
@@ -59,8 +61,10 @@ class _DicomCases:
             channel_names=layout.channel_names,
             label_names=layout.label_names,
             stored=image.stored,
+            provenance=MARKED if drawn or self.chosen[case_id].image.synthetic else None,
         )
         notes = [*image.notes, *(note for one in maps for note in one.notes)]
+        notes += [f"{series.name} is marked as synthetic, and so is the case" for series in drawn]
         return case, tuple(f"{case_id}: {note}" for note in notes)
 
     def _map(self, series: Series, grid: Geometry, label_of: Mapping[int, int]) -> LabelFile:

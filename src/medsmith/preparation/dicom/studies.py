@@ -7,7 +7,7 @@ from typing import final
 
 from medsmith.errors import CohortError, FileError
 from medsmith.formats.dicom.folder import DicomFolder, kinds_line
-from medsmith.formats.dicom.headers import COPY_AGAIN
+from medsmith.formats.dicom.headers import COPY_AGAIN, Header
 from medsmith.formats.dicom.series import Series, read_series_of
 from medsmith.preparation.options import UNREADABLE, PrepareOptions
 from medsmith.progress import Progress
@@ -43,7 +43,7 @@ def find_studies(
     """
     damaged: list[tuple[Path, FileError]] = []
     series = read_series_of(root, found.files, progress, lambda path, error: damaged.append((path, error)))
-    return _grouped(series), tuple(damaged)
+    return _grouped(root, series), tuple(damaged)
 
 
 def read_studies(
@@ -89,13 +89,14 @@ def check_any(root: Path, studies: Sequence[Study], kinds: Iterable[str]) -> Non
         raise CohortError(root, found, "at least one", "check the path")
 
 
-def _grouped(series: Sequence[Series]) -> tuple[Study, ...]:
+def _grouped(root: Path, series: Sequence[Series]) -> tuple[Study, ...]:
     """The studies that some series make up, patients and studies numbered in the order of their first paths."""
     patients: dict[str, dict[str, list[Series]]] = {}
+    known = _patients(root, series)
     for one in series:
         if {(header.patient, header.study) for header in one.headers} != {(one.first.patient, one.first.study)}:
             raise CohortError(one.subject, "belongs to several patients or studies", "one", "export it again")
-        patient = one.first.patient or f"of study {one.first.study}"
+        patient = known.get(one.first.study, f"of study {one.first.study}")
         patients.setdefault(patient, {}).setdefault(one.first.study, []).append(one)
     digits = max(3, len(str(len(patients))))
     return tuple(
@@ -103,3 +104,20 @@ def _grouped(series: Sequence[Series]) -> tuple[Study, ...]:
         for number, studies in enumerate(patients.values(), start=1)
         for index, members in enumerate(studies.values(), start=1)
     )
+
+
+def _patients(root: Path, series: Sequence[Series]) -> dict[str, str]:
+    """Study -> id of its patient, of the studies that name one; series without an id are of the patient of the others.
+
+    Raises:
+        CohortError: one study has two patients.
+    """
+    first: dict[str, Header] = {}
+    for header in (one.first for one in series if one.first.patient):
+        other = first.setdefault(header.study, header)
+        if other.patient != header.patient:
+            files = f"{other.place.removeprefix(f'{root}, ')} and {header.place.removeprefix(f'{root}, ')}"
+            found = f"one study UID is of two patients, as in {files}"
+            cure = f"correct the copies that are wrong (medsmith series {root} --file N gives a path)"
+            raise CohortError(root, found, "a study is of one patient", cure)
+    return {study: header.patient for study, header in first.items()}

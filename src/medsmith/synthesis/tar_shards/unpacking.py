@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from medsmith.cases.cohort import Cohort
-from medsmith.cases.nnunet_folder import PROVENANCE
+from medsmith.cases.nnunet_folder import IMAGES, LABELS, PROVENANCE
 from medsmith.errors import FileError
 from medsmith.formats.atomic import deferred_sync, replacing, temporary_name, unwritable, write_bytes
 from medsmith.formats.folders import check_disjoint_folders
@@ -17,7 +17,7 @@ from medsmith.formats.storage import Storage
 from medsmith.formats.tar import MemberContent, TarMembers
 from medsmith.progress import NullProgress, Progress
 from medsmith.synthesis import folder
-from medsmith.synthesis.missed import Misses, write_missed
+from medsmith.synthesis.missed import Misses, not_made, write_missed
 from medsmith.synthesis.plan import Plan, relative_paths, relative_run, resolve_paths, resolve_run, write_plan
 from medsmith.synthesis.tar_shards.layout import Manifest, ShardIndex, matching_manifest, read_index
 from medsmith.synthesis.tasks import CaseIds
@@ -42,7 +42,7 @@ def unpack(location: Path | str, out: Path | str, *, progress: Progress | None =
         RequestError: the location cannot be reached.
         FileError: a shard or its manifest is missing or damaged, holds a member that is no file of its cases, or a
             file is not what its provenance says.
-        SynthesisError: the folder has another plan.
+        SynthesisError: the folder has another plan, or no case was made since all missed what was requested.
         CohortError: the folder holds something else, or another process writes there.
     """
     storage, out = Storage.at(location), Path(out)
@@ -67,9 +67,12 @@ def unpack(location: Path | str, out: Path | str, *, progress: Progress | None =
                 if not all(folder.is_whole(out, index.spec, id) for id in manifest.cases):
                     _unpack_one(storage, index, number, manifest, out)
                 advance(len(index.ids(number)), "")
+        ids = CaseIds(index.plan.recipe.method, range(index.plan.count))
+        if len(missed) == len(ids):
+            folder.remove_if_empty(cohort, ids)
+            raise not_made(storage.location, 0, missed)
         if missed:
             write_missed(out, missed)
-        ids = CaseIds(index.plan.recipe.method, range(index.plan.count))
         folder.finish_copy(cohort, ids)
     return Cohort.open(out)
 
@@ -156,7 +159,7 @@ def _contents(
 def _check_case(
     id: str, index: ShardIndex, sums: Mapping[str, str], records: Mapping[str, bytes], subject: str
 ) -> None:
-    """Checks that a case has a provenance, and the files that it names, unchanged."""
+    """Checks that a case has a provenance, and the files that it names, unchanged; one is an image or a label map."""
     name = f"{PROVENANCE}/{id}.json"
     if name not in records:
         raise FileError(subject, f"has no provenance of {id}", "every case has one", _AGAIN)
@@ -165,5 +168,8 @@ def _check_case(
         recorded = record["files"]
     except (ValueError, RecursionError, KeyError, TypeError):
         raise FileError(subject, f"the provenance of {id} is damaged", cure=_AGAIN) from None
-    if recorded != {file: sums[file] for file in index.members(id).values() if file in sums}:
+    files = {file: sums[file] for file in index.members(id).values() if file in sums}
+    if not any(file.startswith((f"{IMAGES}/", f"{LABELS}/")) for file in files):
+        raise FileError(subject, f"has neither image nor label map of {id}", "every case has one", _AGAIN)
+    if recorded != files:
         raise FileError(subject, f"the files of {id} are not those that its provenance names", cure=_AGAIN)
