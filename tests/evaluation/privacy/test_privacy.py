@@ -103,6 +103,22 @@ def test_planted_copies_are_found_and_nothing_else(found):
     assert negative["similarity"] == pytest.approx(1, abs=1e-3)
 
 
+def test_exact_copies_are_named_whatever_the_statistics(found):
+    result, _ = found
+    exact = {("copy", "t2"), ("mirror", "t5"), ("negative", "t7")}
+    assert {*result.images.exact} == exact
+    assert {*result.lesions.exact} == exact | {("pasted", "t9")}
+    assert result.images.as_json()["exact_copies"] == 3
+    said = summary_lines(result)
+    assert (
+        "Exact copies, whole images: 3 synthetic cases are exact copies (similarity 1.000), which chance does not "
+        "explain: copy of t2, mirror of t5, negative of t7."
+    ) in said
+    listed = next(line for line in said if line.startswith("Exact copies, lesion regions: 4 synthetic cases"))
+    assert listed.endswith("copy of t2, mirror of t5, negative of t7 and 1 more.")
+    assert all(pair["exact"] == (pair["similarity"] >= 0.9995) for pair in result.lesions.pairs())
+
+
 def test_the_record_and_the_page_hold_the_numbers_and_ask_nobody(found):
     result, out = found
     record = json.loads((out / "privacy.json").read_text())
