@@ -174,7 +174,8 @@ def test_the_summary_names_what_was_compared_and_where_measures_disagree(alike, 
 
 
 def test_equal_inputs_give_equal_bytes_and_the_numbers_are_in_both_files(cohorts, alike, other, tmp_path):
-    first, second = alike[1], shutil.copytree(other[1], tmp_path / "second")  # an earlier report is replaced
+    first, second = alike[1], shutil.copytree(alike[1], tmp_path / "second")
+    (second / "evaluation.html").write_text(WARNING)  # the same call writes its report again
     evaluated(cohorts["real"], cohorts["alike"], second, facts={"machine": NASTY})
     for name in ("evaluation.json", "evaluation.html"):
         assert (first / name).read_bytes() == (second / name).read_bytes()
@@ -274,6 +275,25 @@ def test_a_file_of_others_is_not_overwritten(cohorts, tmp_path, name):
     ):
         evaluated(cohorts["real"], cohorts["alike"], tmp_path)
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [(name, "{}")]
+
+
+def test_a_report_of_other_inputs_or_options_is_not_replaced(cohorts, other):
+    out = other[1]
+    before = {path: path.read_bytes() for path in out.iterdir()}
+    calls = (
+        ("synthetic cohort, training cohort", cohorts["alike"], {}),
+        ("training cohort", cohorts["other"], {}),
+        ("options", cohorts["other"], {"training": cohorts["copies"], "size": 32}),
+    )
+    for differs, synthetic, more in calls:
+        found = rf"holds a report of other inputs or options \(evaluation.json differs in {differs}\); one folder"
+        with pytest.raises(CohortError, match=f"{found}, one report; choose a new folder"):
+            evaluated(cohorts["real"], synthetic, out, **more)
+    (alone := out.with_name("all")).mkdir()
+    (alone / "evaluation.json").write_text(json.dumps({"warning": WARNING, "evaluation": {"facts": {}}}))
+    with pytest.raises(CohortError, match=r"holds a report of another kind \(evaluation.json\)"):
+        evaluated(cohorts["real"], cohorts["other"], alone)
+    assert {path: path.read_bytes() for path in out.iterdir()} == before
 
 
 def test_one_process_writes_a_report(cohorts, tmp_path):

@@ -127,16 +127,13 @@ def test_flagged_cases_are_held_against_the_false_alarms_by_the_exact_test(flagg
         (6, 100, 0, 100, "More than chance explains (false alarms: 0 of 100 held-out cases, 0.0 %)."),
         (1, 10, 1, 19, "No more than chance explains (false alarms: 1 of 19 held-out cases, 5.3 %)."),
         (
-            1,
-            10,
-            1,
-            9,
+            *(1, 10, 1, 9),
             "Cannot be told from chance with 9 held-out cases (false alarms: 1 of 9 held-out cases, 11.1 %).",
         ),
         (
             *(5, 10, 1, 9),
-            "The interval lies above the false alarms, but this cannot be told from chance with 9 held-out cases (false "
-            "alarms: 1 of 9 held-out cases, 11.1 %).",
+            "The interval lies above the false alarms, but this cannot be told from chance with 9 held-out cases "
+            "(false alarms: 1 of 9 held-out cases, 11.1 %).",
         ),
     ],
 )

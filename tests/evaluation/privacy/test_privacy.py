@@ -136,6 +136,15 @@ def test_the_record_and_the_page_hold_the_numbers_and_ask_nobody(found):
     assert any("whole images: 3 of 8" in line for line in summary_lines(result))
 
 
+def test_a_report_of_other_inputs_or_options_is_not_replaced(found, cohorts):
+    _, out = found
+    before = (out / "privacy.json").read_bytes()
+    for differs, more in (("held-out cohort", {}), ("lesion label", {"held_out": cohorts["held"], "label": "mass"})):
+        with pytest.raises(CohortError, match=rf"other inputs or options \(privacy.json differs in {differs}\)"):
+            measure_privacy(cohorts["synthetic"], cohorts["training"], out, **more)
+    assert (out / "privacy.json").read_bytes() == before
+
+
 @pytest.mark.usefixtures("numbers_only")
 def test_an_interrupted_search_continues_and_gives_the_same_bytes(found, cohorts, tmp_path, monkeypatch):
     _, out = found
@@ -219,6 +228,9 @@ def test_refusals(cohorts, tmp_path):
         measure_privacy(synthetic, training.subset(training.ids[:3]), tmp_path)
     with pytest.raises(CohortError):
         measure_privacy(synthetic, training, training.root / "out")
+    for first, second, what in ((synthetic, training, "synthetic"), (cohorts["held"], synthetic, "training")):
+        with pytest.raises(CohortError, match=f"is given as the {what} cohort and as the held-out one; held-out cases"):
+            measure_privacy(first, second, tmp_path, held_out=synthetic)
     (tmp_path / "privacy.json").write_text("{}")
     with pytest.raises(FileError, match="exists and is no earlier result"):
         measure_privacy(synthetic, training, tmp_path)
