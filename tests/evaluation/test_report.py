@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -280,7 +281,7 @@ def test_a_file_of_others_is_not_overwritten(cohorts, tmp_path, name):
 def test_a_report_of_other_inputs_or_options_is_not_replaced(cohorts, other):
     out = other[1]
     before = {path: path.read_bytes() for path in out.iterdir()}
-    calls = (
+    calls: tuple[tuple[str, Cohort, dict[str, Any]], ...] = (
         ("synthetic cohort, training cohort", cohorts["alike"], {}),
         ("training cohort", cohorts["other"], {}),
         ("options", cohorts["other"], {"training": cohorts["copies"], "size": 32}),
