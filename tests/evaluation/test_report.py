@@ -128,7 +128,8 @@ def test_a_cohort_of_the_same_law_is_near_the_floor_and_another_is_not(alike, ot
 @pytest.mark.usefixtures("numbers_only")
 def test_copies_are_counted_and_shown_first(cohorts, tmp_path):
     viewer = write_view(cohorts["copies"], count=1).page
-    found = evaluated(cohorts["real"], cohorts["copies"], tmp_path).nearest_neighbors
+    evaluation = evaluated(cohorts["real"], cohorts["copies"], tmp_path)
+    found = evaluation.nearest_neighbors
     links = re.findall('<a href="([^"]*)">([^<]*)</a>', (tmp_path / "evaluation.html").read_text())
     assert [((tmp_path / address).resolve(), text) for address, text in links] == [
         (viewer.resolve(), "Look at the synthetic cases in their viewer")
@@ -136,6 +137,9 @@ def test_copies_are_counted_and_shown_first(cohorts, tmp_path):
     assert found.flagged.value == 4 / 16
     assert sorted(found.worst[:4]) == [0, 1, 2, 3]
     assert list(found.index[:4]) == [0, 1, 2, 3]
+    assert found.exact == [0, 1, 2, 3]
+    said = next(line for line in summary_lines(evaluation) if "more similar" in line)
+    assert " 4 are exact copies (similarity 1.000), which chance does not explain." in said
 
 
 @pytest.mark.usefixtures("numbers_only")
