@@ -11,8 +11,11 @@ import pytest
 from cohort_cases import DATA, make_case, new_cohort
 from medsmith.cases.cohort import Cohort
 from medsmith.cases.label_names import label_names_of
+from medsmith.cases.layouts import REFUSED
 from medsmith.cases.verification import verify_folder
+from medsmith.cli import main
 from medsmith.errors import CohortError, ContentError, FileError, GeometryError
+from medsmith.synthesis.rejected import REJECTED, SHEET
 from scan_files import ID, image_array, label_array, nifti_bytes, png_bytes, run, write_pair, zipped
 
 
@@ -135,6 +138,19 @@ def test_dataset_json_refusals(change, words, tmp_path):
     code, line = run(lambda: Cohort.open(tmp_path / "x"))
     assert code == 2
     assert words in line
+
+
+def test_a_folder_with_refused_images_alone_is_told_from_one_to_prepare(tmp_path, capsys):
+    assert f"{REJECTED}/{SHEET}" == REFUSED
+    sheet = tmp_path / REFUSED
+    sheet.parent.mkdir()
+    sheet.write_bytes(b"")
+    for command in (["evaluate", str(tmp_path), str(tmp_path), "--out", "o"], ["view", str(tmp_path)]):
+        assert main(command) == 2
+        assert capsys.readouterr().err.strip() == (
+            f"{tmp_path}: holds no case: synthesize made none, and left pictures of what it refused "
+            "(rejected/rejected.png); a cohort has cases; train longer, or ask for something else, and make it again"
+        )
 
 
 def test_folders_that_are_no_cohort(tmp_path):

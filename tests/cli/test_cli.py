@@ -102,6 +102,21 @@ def test_help_takes_less_than_half_a_second() -> None:
             "medsmith report: No such command 'sampel'. Did you mean 'sample'?; see medsmith report",
         ),
         (
+            ["train", "pig", "c", "--run", "r", "--steps", "60"],
+            "medsmith train: No such option: --steps; did you mean --max-steps or --set or --stage?; the configuration "
+            "has --set training.steps=VALUE; see medsmith train --help",
+        ),
+        (
+            ["plan", "pig", "c", "p.json", "--batch", "4"],
+            "medsmith plan: No such option: --batch; the configuration has --set training.batch=VALUE; "
+            "see medsmith plan --help",
+        ),
+        (
+            ["plan", "pig", "c", "p.json", "--size", "[64,64]"],
+            "medsmith plan: No such option: --size; did you mean --quiet or --set?; the configuration has "
+            "--set size=VALUE; see medsmith plan --help",
+        ),
+        (
             ["train", "pig", "c", "--rum", "r"],
             "medsmith train: No such option: --rum; did you mean --run?; see medsmith",
         ),

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from medsmith.evaluation.downstream.segmenter import SegmenterConfig
 from medsmith.evaluation.downstream.separation import check_generator
 from medsmith.evaluation.downstream.tables import points
 from medsmith.evaluation.downstream.utility import utility
+from medsmith.evaluation.downstream.wording import size_lines
 from medsmith.evaluation.fidelity.bootstrap import Estimate
 from medsmith.methods import method_class
 from quick_utility import QUICK, of_all, three_cohorts
@@ -108,6 +110,16 @@ def test_more_seeds_and_shares_keep_the_networks_that_are_done(cohorts, finished
     assert (len(found.sizes[0].cases), found.sizes[0].seeds, len(found.sizes[0].arms)) == (2, 2, 7)
 
 
+def test_test_patients_with_empty_masks_are_told_in_the_summary(cohorts, finished, tmp_path):
+    found = of_all(cohorts, shutil.copytree(finished, tmp_path / "out"))
+    (size,) = found.sizes
+    assert size.unlabeled == 0
+    assert size.as_json()["test_patients_without_labels"] == 0
+    assert not any("empty" in line for line in size_lines(size, 2.0))
+    power = size_lines(replace(size, unlabeled=3), 2.0)[-1]
+    assert f"with {size.patients} test patients (the masks of 3 more are empty: no Dice), 2 subsets and " in power
+
+
 def test_the_devices_that_computed_the_results_are_named(cohorts, finished, tmp_path):
     out = shutil.copytree(finished, tmp_path / "out")
     assert json.loads((out / "utility.json").read_text())["facts"]["device"] == "cpu"
@@ -152,13 +164,15 @@ def test_the_training_is_announced_before_it_starts(cohorts, tmp_path):
     ("seconds", "said"),
     [
         (0.01, "utility: 500 steps of 0.01 s: less than 1 min, until 12:00"),
+        (2.3, "utility: 500 steps of 2.3 s: about 19 min, until 12:19"),
         (36.0, "utility: 500 steps of 36 s: about 300 min, until 17:00"),
         (360.0, "utility: 500 steps of 360 s: about 3,000 min, until 06 Mar 14:00"),
     ],
 )
 def test_how_long_the_networks_take(seconds, said):
     noon = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
-    assert steps_line(500, seconds, noon) == f"{said}, and the time of the tests"
+    shorter = "; fewer --subsets, --seeds, --share or sizes of --cases train fewer networks, --steps each for less"
+    assert steps_line(500, seconds, noon) == f"{said}, and the time of the tests{shorter if seconds > 2.4 else ''}"
 
 
 def test_a_damaged_result_is_named(cohorts, finished, tmp_path):

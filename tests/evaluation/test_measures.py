@@ -6,6 +6,7 @@ from scipy import ndimage
 from scipy.spatial import KDTree
 from sklearn.metrics import f1_score, jaccard_score, precision_score, recall_score
 
+from medsmith.evaluation.downstream import arm_results
 from medsmith.evaluation.downstream.lesions import equivalent_diameter, lesion_counts
 from medsmith.evaluation.downstream.measures import (
     FALSE_ALARMS,
@@ -15,7 +16,7 @@ from medsmith.evaluation.downstream.measures import (
     overlap_measures,
     surface_measures,
 )
-from medsmith.evaluation.downstream.scores import by_patient, lesion_f1, lesions_of
+from medsmith.evaluation.downstream.scores import ArmScores, by_patient, lesion_f1, lesions_of
 
 
 def blob(shape, seed):
@@ -99,6 +100,13 @@ def test_equivalent_diameters_are_those_of_circle_and_ball():
 def test_scores_are_averaged_over_structures_then_cases_then_patients():
     values = np.array([[0.2, 0.4], [0.8, np.nan], [np.nan, np.nan], [0.5, 0.7]])[None, None]
     assert by_patient(values, np.array([0, 0, 1, 2])) == pytest.approx(np.array([[[0.55, 0.6]]]))
+
+
+def test_patients_whose_masks_are_all_empty_are_counted_and_have_no_dice():
+    values = np.array([[0.2, 0.4], [0.8, np.nan], [np.nan, np.nan], [0.5, 0.7]])[None, None]
+    scores = ArmScores({"dice": values}, np.zeros((1, 1, 4, 2, 1, 3)))
+    tested = arm_results.Tested(dict(zip("wxyz", "aabc", strict=True)), ("mass", "cyst"), True, 2.0)
+    assert (tested.patient_count(scores), tested.unlabeled_count(scores)) == (2, 1)
 
 
 def test_the_f1_of_lesions_is_that_of_all_cases_together():

@@ -13,8 +13,9 @@ from medsmith.evaluation.fidelity.bootstrap import Estimate
 from medsmith.evaluation.fidelity.radiomics import Radiomics
 from medsmith.evaluation.fidelity.realism import realism
 from medsmith.evaluation.overall import evaluate_all
+from medsmith.evaluation.pages import overall_page
 from medsmith.evaluation.pages.overall_page import verdicts
-from medsmith.evaluation.privacy.threshold import Threshold
+from medsmith.evaluation.privacy.chance import Chance
 
 
 def test_the_realism_score_by_hand():
@@ -88,14 +89,15 @@ def test_a_synthetic_cohort_stays_as_it_is(report, cohorts):
 
 
 @pytest.mark.parametrize(
-    ("beyond", "answer"),
+    ("chance", "answer"),
     [
-        (True, "Private? No: more near-copies than chance explains"),
-        (False, "Private? No more near-copies than chance explains"),
+        (Chance.BEYOND, "Private? No: more near-copies than chance explains"),
+        (Chance.UNTOLD, "Private? Unknown: there are near-copies, and too few real cases to tell"),
+        (Chance.WITHIN, "Private? No more near-copies than chance explains"),
     ],
 )
-def test_the_verdict_on_copies_is_that_of_the_test_against_chance(beyond, answer, report, monkeypatch):
-    monkeypatch.setattr(Threshold, "exceeded_by", lambda _self, _flagged: beyond)
+def test_the_verdict_on_copies_is_that_of_the_test_against_chance(chance, answer, report, monkeypatch):
+    monkeypatch.setattr(overall_page, "against_chance", lambda _flagged, _threshold: chance)
     found = report[1]
     assert verdicts(found.evaluation, found.privacy, found.utility)[1].startswith(answer)
 

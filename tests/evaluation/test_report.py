@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -127,7 +128,8 @@ def test_a_cohort_of_the_same_law_is_near_the_floor_and_another_is_not(alike, ot
 @pytest.mark.usefixtures("numbers_only")
 def test_copies_are_counted_and_shown_first(cohorts, tmp_path):
     viewer = write_view(cohorts["copies"], count=1).page
-    found = evaluated(cohorts["real"], cohorts["copies"], tmp_path).nearest_neighbors
+    evaluation = evaluated(cohorts["real"], cohorts["copies"], tmp_path)
+    found = evaluation.nearest_neighbors
     links = re.findall('<a href="([^"]*)">([^<]*)</a>', (tmp_path / "evaluation.html").read_text())
     assert [((tmp_path / address).resolve(), text) for address, text in links] == [
         (viewer.resolve(), "Look at the synthetic cases in their viewer")
@@ -135,6 +137,9 @@ def test_copies_are_counted_and_shown_first(cohorts, tmp_path):
     assert found.flagged.value == 4 / 16
     assert sorted(found.worst[:4]) == [0, 1, 2, 3]
     assert list(found.index[:4]) == [0, 1, 2, 3]
+    assert found.exact == [0, 1, 2, 3]
+    said = next(line for line in summary_lines(evaluation) if "more similar" in line)
+    assert " 4 are exact copies (similarity 1.000), which chance does not explain." in said
 
 
 @pytest.mark.usefixtures("numbers_only")
@@ -174,7 +179,8 @@ def test_the_summary_names_what_was_compared_and_where_measures_disagree(alike, 
 
 
 def test_equal_inputs_give_equal_bytes_and_the_numbers_are_in_both_files(cohorts, alike, other, tmp_path):
-    first, second = alike[1], shutil.copytree(other[1], tmp_path / "second")  # an earlier report is replaced
+    first, second = alike[1], shutil.copytree(alike[1], tmp_path / "second")
+    (second / "evaluation.html").write_text(WARNING)  # the same call writes its report again
     evaluated(cohorts["real"], cohorts["alike"], second, facts={"machine": NASTY})
     for name in ("evaluation.json", "evaluation.html"):
         assert (first / name).read_bytes() == (second / name).read_bytes()
@@ -274,6 +280,25 @@ def test_a_file_of_others_is_not_overwritten(cohorts, tmp_path, name):
     ):
         evaluated(cohorts["real"], cohorts["alike"], tmp_path)
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [(name, "{}")]
+
+
+def test_a_report_of_other_inputs_or_options_is_not_replaced(cohorts, other):
+    out = other[1]
+    before = {path: path.read_bytes() for path in out.iterdir()}
+    calls: tuple[tuple[str, Cohort, dict[str, Any]], ...] = (
+        ("synthetic cohort, training cohort", cohorts["alike"], {}),
+        ("training cohort", cohorts["other"], {}),
+        ("options", cohorts["other"], {"training": cohorts["copies"], "size": 32}),
+    )
+    for differs, synthetic, more in calls:
+        found = rf"holds a report of other inputs or options \(evaluation.json differs in {differs}\); one folder"
+        with pytest.raises(CohortError, match=f"{found}, one report; choose a new folder"):
+            evaluated(cohorts["real"], synthetic, out, **more)
+    (alone := out.with_name("all")).mkdir()
+    (alone / "evaluation.json").write_text(json.dumps({"warning": WARNING, "evaluation": {"facts": {}}}))
+    with pytest.raises(CohortError, match=r"holds a report of another kind \(evaluation.json\)"):
+        evaluated(cohorts["real"], cohorts["other"], alone)
+    assert {path: path.read_bytes() for path in out.iterdir()} == before
 
 
 def test_one_process_writes_a_report(cohorts, tmp_path):

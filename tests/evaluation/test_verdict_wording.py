@@ -85,6 +85,16 @@ def test_masks_that_are_not_told_apart_are_said_with_the_measure_that_is_farthes
     assert "are alike" not in line
 
 
+def test_where_nothing_is_apart_no_measure_is_named():
+    values = np.arange(9.0)
+    line = mask_verdict("mass", masks_of({"a": values}, {"a": values}, count=(9, 9)))
+    assert line.endswith(
+        "no measure of presence, size, position or shape distinguishes the cohorts: their values are distributed alike."
+    )
+    one = mask_verdict("mass", masks_of({"a": values}, {"a": [0, *values[:8]]}, count=(9, 9)))
+    assert "the farthest apart is a (" in one
+
+
 def test_where_no_difference_could_ever_show_the_verdict_says_so():
     found = masks_of({"a": [1, 2, 3]}, {"a": [7, 8, 9]}, count=(3, 3))
     assert found.measures["a"].test.p == pytest.approx(2 / 20)

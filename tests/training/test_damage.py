@@ -172,7 +172,7 @@ def _cohort_of(run):
         ({"seed": 1}, "was started with seed 0; 1 is requested"),
         ({"more": "training.batch=4"}, "was started with training.batch 2; 4 is requested"),
         ({"more": "size=[16,8]"}, "was started with size [8, 8]; [16, 8] is requested"),
-        ({"count": 3}, "was started with cohort "),
+        ({"count": 3}, "was started with a cohort of content "),
     ],
 )
 def test_a_folder_that_holds_another_run_is_refused_by_what_differs(change, line, cohort, copied, tmp_path):
@@ -184,6 +184,9 @@ def test_a_folder_that_holds_another_run_is_refused_by_what_differs(change, line
     with pytest.raises(RunError) as refusal:
         train(method, cohort, copied, preset=preset, settings=settings(method, *more), seed=seed)
     assert refusal.value.line.startswith(f"{copied}: {line}")
+    if "count" in change:
+        said = f"; {cohort.root} has content {cohort.content_hash()[:16]}; it is another cohort, or its cases, labels"
+        assert said in refusal.value.line
     assert {path: path.read_bytes() for path in copied.rglob("*") if path.is_file()} == before
 
 

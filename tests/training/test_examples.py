@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import micro
+from medsmith.cases.case import Case
 from medsmith.cases.cohort import Cohort
 from medsmith.data.example_store import ExampleStore
 from medsmith.data.scaling import image_to_model, model_to_image
@@ -87,6 +88,17 @@ def test_a_run_keeps_the_largest_noise_of_its_images_on_its_grid(cohort, tmp_pat
         assert image_noise(on_grid, training, Limits()).outcome == "passed"
     made = method.synthesize(method.Request(), 1, method.config.sampling)
     assert image_noise(made, training, Limits(noise=1e-3)).outcome == "failed"
+
+
+def test_missing_labels_are_said_before_a_size_that_does_not_fit(tmp_path):
+    """Volumes without labels, and a preset for slices."""
+    geometry = Geometry((8, 8, 8), np.eye(4))
+    scans = Cohort.create(tmp_path / "c", channel_names=("US",), label_names={"background": 0}, file_ending=".nii.gz")
+    image = np.random.default_rng(0).normal(size=(1, 8, 8, 8)).astype(np.float32)
+    scans.write(Case("a", image, None, geometry, ("US",), {"background": 0}, np.dtype(np.float32)))
+    scans.finish()
+    with pytest.raises(TrainingError, match="no case has labels; the method learns from image and labels; add such"):
+        train("pig", Cohort.open(scans.root), tmp_path / "run", settings=["size=[8,8]"])
 
 
 @pytest.mark.parametrize("name", ["pig", "segguided"])

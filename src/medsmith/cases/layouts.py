@@ -20,6 +20,9 @@ from medsmith.formats.files import ENDINGS, ending_of, stem_of
 from medsmith.formats.folders import lies_in
 from medsmith.formats.json_file import read_json
 
+REFUSED = "rejected/rejected.png"
+"""Pictures of what the checks refused: all that ``synthesize`` leaves in a folder where it made no case."""
+
 
 def find_layout(root: Path) -> Layout:
     """Detects the layout of a folder and lists its cases.
@@ -36,6 +39,11 @@ def find_layout(root: Path) -> Layout:
         return _decathlon(root, facts) if _is_decathlon(facts) else _nnunet(root, facts)
     if (root / "images").is_dir() or (root / "labels").is_dir():
         return _pairs(root)
+    if (root / REFUSED).is_file():
+        found = f"holds no case: synthesize made none, and left pictures of what it refused ({REFUSED})"
+        raise CohortError(
+            root, found, "a cohort has cases", "train longer, or ask for something else, and make it again"
+        )
     raise CohortError(
         root,
         f"neither {DATASET} nor folders images/ and labels/",

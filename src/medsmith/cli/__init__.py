@@ -153,4 +153,16 @@ def _usage_message(error: Any) -> str:
     if type(error).show is not _UsageError.show:
         return str(message)
     command = error.ctx.command_path if error.ctx else "medsmith"
-    return f"{command}: {' '.join(message.split()).removesuffix('.')}; see {command} --help"
+    return f"{command}: {' '.join(message.split()).removesuffix('.')}{_setting(error)}; see {command} --help"
+
+
+def _setting(error: Any) -> str:
+    """For an unknown option that is a value of the configuration: how that is given, where the command takes one."""
+    options = [option for parameter in error.ctx.command.params for option in parameter.opts] if error.ctx else []
+    name = str(getattr(error, "option_name", None) or "").lstrip("-").replace("-", "_")
+    if not name or "--set" not in options:
+        return ""
+    from medsmith.methods.config import TrainingConfig
+
+    key = {"size": "size"}.get(name, f"training.{name}" if name in TrainingConfig.model_fields else "")
+    return f"; the configuration has --set {key}=VALUE" if key else ""

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from medsmith.cli.app import app
+from medsmith.cli.checks import check_comparable, check_given_roles
 from medsmith.cli.options import (
     Gain,
     GeneratorCohort,
@@ -74,6 +75,7 @@ def evaluate(
     ] = False,
 ) -> None:
     """Compare a synthetic cohort with a real one: feature distances, copied cases, masks, example images."""
+    check_comparable(real, synthetic, training)
     if all_:
         _everything(real, synthetic, out, training, size, extractor or ())
         return
@@ -143,16 +145,20 @@ def privacy(
     ] = None,
 ) -> None:
     """Search a synthetic cohort for copies of training cases; measure membership inference by distance."""
+    from medsmith.cases.cohort import Cohort
+    from medsmith.evaluation.privacy.inputs import check_cohorts
+
+    given = {"synthetic": synthetic, "training": training} | ({"held-out": held_out} if held_out else {})
+    named = {name: Cohort.open(folder) for name, folder in given.items()}
+    check_cohorts(named)
     with terminal().loading():
-        from medsmith.cases.cohort import Cohort
         from medsmith.evaluation.privacy import measure_privacy, summary_lines
 
-    held_out_cohort = Cohort.open(held_out) if held_out else None
     result = measure_privacy(
-        Cohort.open(synthetic),
-        Cohort.open(training),
+        named["synthetic"],
+        named["training"],
         out,
-        held_out=held_out_cohort,
+        held_out=named.get("held-out"),
         label=label,
         progress=terminal().progress,
     )
@@ -192,6 +198,7 @@ def utility(  # noqa: PLR0913
     batch: SegmenterBatch = 16,
 ) -> None:
     """Train segmentation networks on real, synthetic and mixed data with equal steps; compare them on test patients."""
+    check_given_roles(real, synthetic, test)
     with terminal().loading():
         from medsmith.lazy_imports import import_monai
 

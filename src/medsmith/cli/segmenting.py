@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from medsmith.cli.app import app
+from medsmith.cli.checks import check_given_roles
 from medsmith.cli.options import (
     Gain,
     GeneratorCohort,
@@ -49,6 +50,7 @@ def nnunet(  # noqa: PLR0913
     gain: Gain = 2.0,
 ) -> None:
     """Train nnU-Net v2 on real cases, and on real and synthetic ones; compare the networks on test patients."""
+    check_given_roles(real, synthetic, test)
     from medsmith.lazy_imports import import_monai
 
     import_monai()

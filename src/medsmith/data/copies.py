@@ -19,6 +19,7 @@ from scipy.ndimage import gaussian_filter, shift
 
 from medsmith.data.resizing import resize
 from medsmith.data.similarity import (
+    EXACT,
     Move,
     best_moves,
     correlations,
@@ -106,6 +107,11 @@ class Match:
     similarity: float
     searched: float
     move: Move
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether the similarity is 1 within rounding."""
+        return self.similarity >= EXACT
 
     def as_json(self) -> Mapping[str, object]:
         """The match as JSON values."""

@@ -41,6 +41,8 @@ _COARSE, _FINE = 1 / 16, 1 / 45
 would make a copy differ from its original by a shift of half a thumbnail pixel."""
 NEAR_DUPLICATE = 0.88
 """Real images with this similarity show the same scene: one picture saved twice, or neighboring slices."""
+EXACT = 0.9995
+"""Images with this similarity, 1.000 when rounded, are the same but for flips, quarter turns, zoom and gray scale."""
 LEAST_COPY = 0.5
 """Images below this similarity share less than a quarter of their variance (r squared): not copies in any set."""
 _DUPLICATE = 0.97

@@ -1,8 +1,9 @@
 """Compares a synthetic cohort with a real one and writes a self-contained report."""
 
+import json
 import platform
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import TypeVar, final
@@ -26,6 +27,7 @@ from medsmith.evaluation.fidelity.permutation import corrected
 from medsmith.evaluation.fidelity.seams import MIN_CASES, measure_seams
 from medsmith.evaluation.fidelity.views import ViewSpec, common_view_spec
 from medsmith.evaluation.origin import origin_notes
+from medsmith.evaluation.pages.earlier_report import check_same_report, cohort_line
 from medsmith.evaluation.pages.evaluation_page import evaluation_page
 from medsmith.evaluation.pages.page import Page, check_results_folder, write_page
 from medsmith.evaluation.pages.viewer_link import links_to_views
@@ -33,6 +35,7 @@ from medsmith.evaluation.painted_cases import painted_cases
 from medsmith.evaluation.privacy.nearest_neighbors import NearestNeighbors, find_nearest_neighbors
 from medsmith.evaluation.privacy.threshold import uncalibrated_notes
 from medsmith.evaluation.result import Evaluation
+from medsmith.evaluation.roles import check_roles, role_notes
 from medsmith.evaluation.scope import ComparisonScope, comparison_scope
 from medsmith.formats.atomic import remove_temporary_files, write_json
 from medsmith.formats.lock import hold_output
@@ -77,11 +80,17 @@ def evaluate(
         progress: display of the progress.
 
     Raises:
-        CohortError: too few cases, incompatible cohorts, a report inside one of them, or another process writes there.
+        CohortError: too few cases, incompatible or swapped cohorts, a report inside one of them, a folder with the
+            report of other inputs, or another process writes there.
         ContentError: a CT that is not in Hounsfield units.
         RequestError: invalid channel or size.
         FileError: a case or the weights cannot be read, the report cannot be written, or another file is in its place.
     """
+    real, synthetic = as_cohort(real), as_cohort(synthetic)
+    training = None if training is None else as_cohort(training)
+    check_results_folder(Path(out), (RECORD, PAGE), _roots_of(real, synthetic, training))
+    options = options_line(size, channel, plan, extractors)
+    check_same_report(Path(out) / RECORD, lambda: asked_facts(real, synthetic, training, options))
     found = compare_cohorts(
         real,
         synthetic,
@@ -135,9 +144,11 @@ def compare_cohorts(
     """What ``evaluate`` finds, unwritten; arguments and errors are the same."""
     real, synthetic = as_cohort(real), as_cohort(synthetic)
     training = None if training is None else as_cohort(training)
-    out, cohorts = Path(out), [cohort for cohort in (real, synthetic, training) if cohort is not None]
-    check_results_folder(out, (RECORD, PAGE), [cohort.root for cohort in cohorts])
+    cohorts = [cohort for cohort in (real, synthetic, training) if cohort is not None]
+    check_results_folder(Path(out), (RECORD, PAGE), _roots_of(real, synthetic, training))
     scope = comparison_scope(real, synthetic, training or real)
+    check_roles(_given_as_real(real, training), synthetic)
+    options = options_line(size, channel, plan, extractors)
     plan, found = plan or ComparisonPlan(), default_extractors() if extractors is None else extractors
     chosen = list(found) if scope.images else []
     shown = progress or NullProgress()
@@ -156,13 +167,40 @@ def compare_cohorts(
     evaluation = replace(
         evaluation,
         seams=seams,
-        notes=_notes(evaluation, (real, of_real), of_training if training else None, synthetic),
-        facts={**_facts(fingerprints, training, chosen), **(facts or {})},
+        notes=(
+            *role_notes(_given_as_real(real, training)),
+            *_notes(evaluation, (real, of_real), of_training if training else None, synthetic),
+        ),
+        facts={**_facts(fingerprints, training, chosen), "options": options, **(facts or {})},
         left_out=(*scope.left_out, *((NO_SEAMS,) if scope.images and seams is None else ())),
     )
     page = evaluation_page(evaluation, of_real, of_synthetic, of_training, (synthetic, training or real))
-    page = replace(page, links=links_to_views(_roots(real, synthetic), out / PAGE))
+    page = replace(page, links=links_to_views(_roots(real, synthetic), Path(out) / PAGE))
     return ComparedCohorts(evaluation, page, of_real, of_synthetic)
+
+
+def options_line(
+    size: int | None, channel: str | None, plan: ComparisonPlan | None, extractors: Sequence[Extractor] | None
+) -> str:
+    """The options of a comparison, as its facts hold them."""
+    names = None if extractors is None else [extractor.name for extractor in extractors]
+    asked = {"size": size, "channel": channel, "extractors": names, "plan": asdict(plan or ComparisonPlan())}
+    return json.dumps(asked, sort_keys=True)
+
+
+def asked_facts(real: Cohort, synthetic: Cohort, training: Cohort | None, options: str) -> dict[str, str | None]:
+    """The facts that decide a report."""
+    cohorts = {"real": real, "synthetic": synthetic, "training": training}
+    lines = {f"{name} cohort": None if cohort is None else cohort_line(cohort) for name, cohort in cohorts.items()}
+    return {**lines, "options": options}
+
+
+def _given_as_real(real: Cohort, training: Cohort | None) -> dict[str, Cohort]:
+    return {"real": real} | ({"training": training} if training else {})
+
+
+def _roots_of(*cohorts: Cohort | None) -> list[Path]:
+    return [cohort.root for cohort in cohorts if cohort is not None]
 
 
 def _notes(
@@ -247,7 +285,7 @@ def _facts(
         for name, facts in fingerprints.items()
     }
     if training is not None:
-        lines["training cohort"] = f"{counted(len(training), 'case')}, content {training.content_hash()}"
+        lines["training cohort"] = cohort_line(training)
     if extractors:
         lines["features"] = computed_line(extractors)
     versions = ", ".join(f"{name} {metadata.version(name)}" for name in _VERSIONS)

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any, final
 
 from medsmith.cases.cohort_like import CohortLike, as_cohort
-from medsmith.evaluation.compare_cohorts import compare_cohorts
+from medsmith.evaluation.compare_cohorts import asked_facts, compare_cohorts, options_line
 from medsmith.evaluation.downstream import SegmenterConfig, Utility, UtilityOptions, utility
 from medsmith.evaluation.fidelity.extractors import Extractor
+from medsmith.evaluation.pages.earlier_report import check_same_report
 from medsmith.evaluation.pages.overall_page import overall_page
 from medsmith.evaluation.pages.page import WARNING, check_results_folder, write_page
 from medsmith.evaluation.privacy.measuring import privacy_and_page
@@ -87,6 +88,8 @@ def evaluate_all(  # noqa: PLR0913
     real, synthetic, training = as_cohort(real), as_cohort(synthetic), as_cohort(training)
     out, progress = Path(out), progress or NullProgress()
     check_results_folder(out, (RECORD, PAGE), [each.root for each in (real, synthetic, training)])
+    options_asked = options_line(size, None, None, extractors)
+    check_same_report(out / RECORD, lambda: asked_facts(real, synthetic, training, options_asked), "evaluation")
     compared = compare_cohorts(
         real, synthetic, out, training=training, size=size, extractors=extractors, facts=facts, progress=progress
     )

@@ -30,7 +30,10 @@ from medsmith.training.examples import PREPARED
 from medsmith.training.number_format import FormatTrial, choose_compute
 
 _OTHER_FOLDER = "choose another run folder"
-_CHANGED_COHORT = f"cases, labels or reports have changed since (describe writes reports); {_OTHER_FOLDER}"
+_CHANGED_COHORT = (
+    "it is another cohort, or its cases, labels or reports have changed since (describe writes reports); "
+    + _OTHER_FOLDER
+)
 _HASH_DIGITS = 16
 
 
@@ -85,7 +88,7 @@ def start_run(request: RunRequest, cohort: Cohort, folder: Path, cases: CaseCach
         check_record(folder)
         record = read_record(folder)
         wanted = {"method": request.method, "preset": request.preset, "seed": request.seed, "cohort": cohort_hash}
-        _check_same(folder, record, wanted, config)
+        _check_same(folder, record, wanted, config, cohort.root)
         check_same_method(folder, record.method, record.versions)
         method = build_method(record, seed=0)
         check_stage(request.method, method.stages(), request.stage)
@@ -94,6 +97,8 @@ def start_run(request: RunRequest, cohort: Cohort, folder: Path, cases: CaseCach
             raise RunError(folder / "run.json", found, cure="restore it, or remove the folder to train anew")
         return record
     if len(cohort):
+        there = {"image": bool(cohort.ids_with_image), "labels": bool(cohort.ids_with_labels)}
+        _check_inputs(kind, there, cohort.root)
         _check_dimensions(request.method, config, cohort.geometry(cohort.ids[0]).dimensions)
     record = RunRecord(
         method=request.method,
@@ -104,7 +109,8 @@ def start_run(request: RunRequest, cohort: Cohort, folder: Path, cases: CaseCach
         compute={},
         versions=library_versions() | version_of(request.method),
     )
-    _check_inputs(kind, record.fingerprint, cohort.root)
+    facts = record.fingerprint
+    _check_inputs(kind, {"image": facts.images != 0, "labels": facts.labeled != 0}, cohort.root)
     method = build_method(record, seed=0)
     check_stage(request.method, method.stages(), request.stage)
     with progress.task("try number formats", len(method.stages())) as advance:
@@ -133,9 +139,14 @@ def check_folder(folder: Path) -> None:
         raise RunError(card, "is not the model card of this run", "nothing of others is overwritten", "move it away")
 
 
-def _check_inputs(kind: type[Method], facts: Fingerprint, root: Path) -> None:
-    """Refuse a cohort in which no case has an image, or labels, that the method's networks are built for."""
-    there = {"image": facts.images != 0, "labels": facts.labeled != 0}
+def _check_inputs(kind: type[Method], there: Mapping[str, bool], root: Path) -> None:
+    """Refuse a cohort in which no case has an image, or labels, that the method's networks are built for.
+
+    Args:
+        kind: of the method.
+        there: "image" and "labels" -> whether some case has it.
+        root: folder of the cohort.
+    """
     missing = [name for name in sorted(kind.inputs) if not there[name]]
     if missing:
         lacking = " and no ".join(missing)
@@ -154,8 +165,16 @@ def check_stage(name: str, stages: Sequence[Stage], asked: str | None) -> None:
         raise RequestError(name, f"no stage '{asked}'", f"there are {', '.join(names)}", similar(asked, names))
 
 
-def _check_same(folder: Path, record: RunRecord, wanted: Mapping[str, Any], config: BaseModel) -> None:
-    """Refuse to continue a different run; a key missing in the folder's config has its default."""
+def _check_same(folder: Path, record: RunRecord, wanted: Mapping[str, Any], config: BaseModel, cohort: Path) -> None:
+    """Refuse to continue a different run; a key missing in the folder's config has its default.
+
+    Args:
+        folder: of the run.
+        record: its record.
+        wanted: method, preset, seed and content hash of the cohort that are asked for.
+        config: likewise.
+        cohort: folder of the cohort that is asked for; a run does not record that of its own.
+    """
     found: dict[str, Any] = {"method": record.method, "preset": record.preset, "seed": record.seed}
     found["cohort"] = record.fingerprint.cohort_hash
     if found["method"] == wanted["method"]:
@@ -165,7 +184,8 @@ def _check_same(folder: Path, record: RunRecord, wanted: Mapping[str, Any], conf
         if value != wanted[key]:
             if key == "cohort":
                 there, now = (str(text)[:_HASH_DIGITS] for text in (value, wanted[key]))
-                raise RunError(folder, f"was started with cohort {there}", f"{now} is requested", _CHANGED_COHORT)
+                started = f"was started with a cohort of content {there}"
+                raise RunError(folder, started, f"{cohort} has content {now}", _CHANGED_COHORT)
             raise RunError(folder, f"was started with {key} {value}", f"{wanted[key]} is requested", _OTHER_FOLDER)
 
 

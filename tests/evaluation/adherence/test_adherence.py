@@ -62,6 +62,9 @@ def test_the_same_call_reads_what_is_there_and_more_pairs_continue(method, tmp_p
     measured(out, ("obeyed",), 10)
     assert method.made == made
     assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == files
+    options = AdherenceOptions(attributes=("obeyed",), pairs=10, seed=1)
+    with pytest.raises(CohortError, match=r"other inputs or options \(adherence.json differs in seed\)"):
+        adherence("pig", out, options=options)
     more = measured(out, ("obeyed",), 13)
     assert method.made == made + 3 * 2
     assert np.array_equal(more.attributes[0].pairs.values[:10], first.attributes[0].pairs.values)

@@ -1,5 +1,7 @@
 """Membership, nearness in features and thresholds, against closed forms and scikit-learn."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,9 +9,9 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from medsmith.evaluation.fidelity.bootstrap import proportion
+from medsmith.evaluation.privacy.chance import Chance, against_chance, chance_sentence
 from medsmith.evaluation.privacy.embedding import measure_nearness
 from medsmith.evaluation.privacy.membership import advantage_of, auc_of, infer_membership
-from medsmith.evaluation.privacy.page import _chance
 from medsmith.evaluation.privacy.threshold import IMAGES, Threshold
 
 
@@ -91,25 +93,53 @@ def test_too_few_real_cases_leave_the_false_alarms_unknown(reference):
     assert found.false_alarms is None
     assert found.as_json()["false_alarms_leave_one_out"] is None
     assert (found.near_duplicates is None) == (not reference)
-    assert found.exceeded_by(proportion(8, 8)) is None
-    assert _chance(proportion(8, 8), found) == ""
+    assert against_chance(proportion(8, 8), found) is Chance.UNTOLD
+    assert against_chance(proportion(0, 8), found) is Chance.WITHIN
+    assert chance_sentence(proportion(8, 8), found, "held-out") == (
+        "Too few held-out cases that are no near-duplicates to tell whether chance explains this."
+    )
 
 
 @pytest.mark.parametrize(
-    ("flagged", "n", "alarms", "m", "beyond"),
+    ("flagged", "n", "alarms", "m", "chance"),
     [
-        (3, 100, 1, 100, False),  # p = .31
-        (1, 100, 0, 100, False),
-        (5, 100, 0, 100, False),  # p = C(195, 95) C(5, 5) / C(200, 100), .0296
-        (6, 100, 0, 100, True),  # p = .0145
-        (3, 3, 0, 5, True),  # p = 1 / C(8, 3) = .0179
-        (2, 2, 0, 5, False),  # p = 1 / C(7, 2) = .048
+        (2, 100, 1, 100, Chance.WITHIN),  # p = .5; the interval begins at 0.6 %, below 1 %
+        (0, 10, 1, 9, Chance.WITHIN),
+        (4, 100, 1, 100, Chance.UNTOLD),  # p = .18; the interval begins at 1.6 %, above 1 %
+        (5, 100, 0, 100, Chance.UNTOLD),  # p = C(195, 95) C(5, 5) / C(200, 100), .0296; above 0
+        (6, 100, 0, 100, Chance.BEYOND),  # p = .0145
+        (3, 3, 0, 5, Chance.BEYOND),  # p = 1 / C(8, 3) = .0179
+        (2, 2, 0, 5, Chance.UNTOLD),  # p = 1 / C(7, 2) = .048
+        (5, 10, 1, 9, Chance.UNTOLD),  # p = .09, and yet the interval begins at 23.7 %, above 11.1 %
+        (1, 10, 1, 9, Chance.UNTOLD),  # 9 cases cannot tell, whatever the interval
+        (1, 10, 1, 18, Chance.UNTOLD),
+        (1, 10, 1, 19, Chance.WITHIN),
     ],
 )
-def test_flagged_cases_exceed_chance_by_the_exact_test(flagged, n, alarms, m, beyond):
-    threshold = Threshold(proportion(1, 2), proportion(0, 1), proportion(alarms, m))
-    assert threshold.exceeded_by(proportion(flagged, n)) is beyond
-    assert _chance(proportion(flagged, n), threshold).startswith(" More" if beyond else " No more")
+def test_flagged_cases_are_held_against_the_false_alarms_by_the_exact_test(flagged, n, alarms, m, chance):
+    threshold = Threshold(replace(proportion(1, 2), n=m), proportion(0, 1), proportion(alarms, m))
+    assert against_chance(proportion(flagged, n), threshold) is chance
+
+
+@pytest.mark.parametrize(
+    ("flagged", "n", "alarms", "m", "said"),
+    [
+        (6, 100, 0, 100, "More than chance explains (false alarms: 0 of 100 held-out cases, 0.0 %)."),
+        (1, 10, 1, 19, "No more than chance explains (false alarms: 1 of 19 held-out cases, 5.3 %)."),
+        (
+            *(1, 10, 1, 9),
+            "Cannot be told from chance with 9 held-out cases (false alarms: 1 of 9 held-out cases, 11.1 %).",
+        ),
+        (
+            *(5, 10, 1, 9),
+            "The interval lies above the false alarms, but this cannot be told from chance with 9 held-out cases "
+            "(false alarms: 1 of 9 held-out cases, 11.1 %).",
+        ),
+    ],
+)
+def test_the_sentence_on_chance_says_what_the_interval_is_held_against(flagged, n, alarms, m, said):
+    threshold = Threshold(replace(proportion(1, 2), n=m), proportion(0, 1), proportion(alarms, m))
+    assert chance_sentence(proportion(flagged, n), threshold, "held-out") == said
 
 
 def test_false_alarms_of_new_cases_are_rare():

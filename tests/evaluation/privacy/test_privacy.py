@@ -103,6 +103,22 @@ def test_planted_copies_are_found_and_nothing_else(found):
     assert negative["similarity"] == pytest.approx(1, abs=1e-3)
 
 
+def test_exact_copies_are_named_whatever_the_statistics(found):
+    result, _ = found
+    exact = {("copy", "t2"), ("mirror", "t5"), ("negative", "t7")}
+    assert {*result.images.exact} == exact
+    assert {*result.lesions.exact} == exact | {("pasted", "t9")}
+    assert result.images.as_json()["exact_copies"] == 3
+    said = summary_lines(result)
+    assert (
+        "Exact copies, whole images: 3 synthetic cases are exact copies (similarity 1.000), which chance does not "
+        "explain: copy of t2, mirror of t5, negative of t7."
+    ) in said
+    listed = next(line for line in said if line.startswith("Exact copies, lesion regions: 4 synthetic cases"))
+    assert listed.endswith("copy of t2, mirror of t5, negative of t7 and 1 more.")
+    assert all(pair["exact"] == (pair["similarity"] >= 0.9995) for pair in result.lesions.pairs())
+
+
 def test_the_record_and_the_page_hold_the_numbers_and_ask_nobody(found):
     result, out = found
     record = json.loads((out / "privacy.json").read_text())
@@ -118,6 +134,15 @@ def test_the_record_and_the_page_hold_the_numbers_and_ask_nobody(found):
     assert len(sources) == 6
     assert all(source.startswith("data:image/png;base64,") for source in sources)
     assert any("whole images: 3 of 8" in line for line in summary_lines(result))
+
+
+def test_a_report_of_other_inputs_or_options_is_not_replaced(found, cohorts):
+    _, out = found
+    before = (out / "privacy.json").read_bytes()
+    for differs, more in (("held-out cohort", {}), ("lesion label", {"held_out": cohorts["held"], "label": "mass"})):
+        with pytest.raises(CohortError, match=rf"other inputs or options \(privacy.json differs in {differs}\)"):
+            measure_privacy(cohorts["synthetic"], cohorts["training"], out, **more)
+    assert (out / "privacy.json").read_bytes() == before
 
 
 @pytest.mark.usefixtures("numbers_only")
@@ -203,6 +228,9 @@ def test_refusals(cohorts, tmp_path):
         measure_privacy(synthetic, training.subset(training.ids[:3]), tmp_path)
     with pytest.raises(CohortError):
         measure_privacy(synthetic, training, training.root / "out")
+    for first, second, what in ((synthetic, training, "synthetic"), (cohorts["held"], synthetic, "training")):
+        with pytest.raises(CohortError, match=f"is given as the {what} cohort and as the held-out one; held-out cases"):
+            measure_privacy(first, second, tmp_path, held_out=synthetic)
     (tmp_path / "privacy.json").write_text("{}")
     with pytest.raises(FileError, match="exists and is no earlier result"):
         measure_privacy(synthetic, training, tmp_path)

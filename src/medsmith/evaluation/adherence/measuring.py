@@ -16,6 +16,7 @@ from medsmith.evaluation.adherence.page import adherence_page
 from medsmith.evaluation.adherence.pairs import LEAST_PAIRS, Maker
 from medsmith.evaluation.adherence.result import Adherence, LabelFidelity, MeasuredAttribute
 from medsmith.evaluation.adherence.statistics import AttributeResult, corrected
+from medsmith.evaluation.pages.earlier_report import check_same_report
 from medsmith.evaluation.pages.page import check_results_folder, write_page
 from medsmith.formats.atomic import remove_temporary_files, remove_temporary_files_below, sha256_of, write_json
 from medsmith.formats.lock import hold_output
@@ -28,6 +29,8 @@ from medsmith.runs.checkpoints import load_method
 from medsmith.runs.location import find_run
 
 RECORD, PAGE, PAIRS = "adherence.json", "adherence.html", "pairs"
+_DECIDING = ("method", "weights", "sampling", "seed", "templates", "pathology", "anatomy")
+"""Facts of which a folder has the same in every call; attributes and pairs may be added."""
 
 
 @final
@@ -84,7 +87,8 @@ def adherence(
     Raises:
         RunError: no such run.
         RequestError: the method has no such attribute, needs what is not given, or fewer than 10 pairs could be made.
-        CohortError: a report inside a cohort, or another process writes there.
+        CohortError: a report inside a cohort, a folder with the report of other inputs, or another process writes
+            there.
         FileError: a case cannot be read, the report cannot be written, or another file is in its place.
     """
     out, options, progress = Path(out), options or AdherenceOptions(), progress or NullProgress()
@@ -97,6 +101,7 @@ def adherence(
         raise RequestError("adherence", f"{method.name} declares no attribute", "nothing to measure", cure)
     check_results_folder(out, (RECORD, PAGE), [find_run(run), *(cohort.root for cohort in cohorts.values())])
     lines, roots = _facts(method, cohorts, space, options.seed), {name: each.root for name, each in cohorts.items()}
+    check_same_report(out / RECORD, lambda: {name: lines.get(name) for name in _DECIDING})
     inputs = Draw(0, roots.get("templates"), space, roots.get("pathology"))
     with hold_output(out):
         remove_temporary_files(out)

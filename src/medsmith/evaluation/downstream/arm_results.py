@@ -57,6 +57,10 @@ class Tested:
         """Test patients that have a Dice."""
         return int(by_patient(scores.measures["dice"], self.owner).shape[2])
 
+    def unlabeled_count(self, scores: ArmScores) -> int:
+        """Test patients without a labeled voxel, who have no Dice."""
+        return len({*self.patients.values()}) - self.patient_count(scores)
+
     def lesions(self, scores: ArmScores) -> dict[str, int]:
         """Size class -> lesions in the reference."""
         return {self._class(size): lesions_of(scores.lesions, size) for size in range(scores.lesions.shape[4])}

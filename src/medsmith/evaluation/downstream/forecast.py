@@ -12,6 +12,10 @@ from medsmith.evaluation.downstream.segmenter import SegmenterConfig
 from medsmith.machine import usual_device
 from medsmith.progress import Advance, clock_after, two_digits
 
+_LONG = 20 * 60
+"""Seconds from which on the options that shorten the training are named."""
+_SHORTER = "fewer --subsets, --seeds, --share or sizes of --cases train fewer networks, --steps each for less"
+
 
 def networks_line(networks: int, steps: int, config: SegmenterConfig) -> str:
     """What will be trained, and where; how long it takes is said by ``steps_line``, from steps that were measured.
@@ -38,8 +42,9 @@ def steps_line(steps: int, seconds: float, now: datetime) -> str:
     """
     left = steps * seconds
     duration = f"about {left / 60:,.0f} min" if left >= 60 else "less than 1 min"
-    end = clock_after(left, now)
-    return f"utility: {steps:,} steps of {two_digits(seconds)} s: {duration}, until {end}, and the time of the tests"
+    shorter = f"; {_SHORTER}" if left >= _LONG else ""
+    end = f"until {clock_after(left, now)}, and the time of the tests"
+    return f"utility: {steps:,} steps of {two_digits(seconds)} s: {duration}, {end}{shorter}"
 
 
 @final

@@ -13,6 +13,7 @@ from medsmith.cases.cohort_like import CohortLike, as_cohort
 from medsmith.errors import CohortError, RequestError, RunError, counted
 from medsmith.evaluation.downstream.options import UtilityOptions
 from medsmith.evaluation.downstream.segmenter import SegmenterConfig
+from medsmith.evaluation.roles import check_roles
 from medsmith.formats.atomic import write_json
 from medsmith.formats.json_file import read_json
 from medsmith.reports.lesion_label import LESION, SYNTHETIC
@@ -69,6 +70,11 @@ class Cohorts:
         return [cohort for cohort in (self.real, self.more, self.training) if cohort is not None]
 
     @property
+    def given_as_real(self) -> dict[str, Cohort]:
+        """All that should hold real cases, by the words of messages."""
+        return {name: cohort for name, cohort in self.named.items() if name != "synthetic"}
+
+    @property
     def named(self) -> dict[str, Cohort]:
         """All that are there."""
         found = {**self.learned_from, "test": self.test}
@@ -79,9 +85,11 @@ def check_compatible(cohorts: Cohorts) -> None:
     """Refuse cohorts that no network can learn from together.
 
     Raises:
-        CohortError: no case, a case without image or labels, or other labels or channels than the real cohort.
+        CohortError: swapped cohorts, no case, a case without image or labels, or other labels or channels than the
+            real cohort.
     """
     used = {**cohorts.learned_from, "test": cohorts.test}
+    check_roles(cohorts.given_as_real, cohorts.synthetic)
     for cohort in used.values():
         if not len(cohort):
             raise CohortError(cohort.root, "no cases", "at least 1", "give a cohort that has some")

@@ -133,7 +133,8 @@ class SizeResult:
         cases: real cases of each subset.
         seeds: networks of each arm and subset.
         shared: share of cases that two subsets have in common, on average.
-        patients: test patients.
+        patients: test patients with a labeled voxel.
+        unlabeled: those without one; they have no Dice and can only raise false alarms.
         lesions: size class -> lesions in the reference.
         convergence: of R.
         arms: R first.
@@ -143,6 +144,7 @@ class SizeResult:
     seeds: int
     shared: float
     patients: int
+    unlabeled: int
     lesions: Mapping[str, int]
     convergence: Convergence
     arms: tuple[ArmResult, ...]
@@ -160,6 +162,7 @@ class SizeResult:
             "seeds": self.seeds,
             "shared_by_two_subsets": self.shared,
             "test_patients": self.patients,
+            "test_patients_without_labels": self.unlabeled,
             "lesions": dict(self.lesions),
             "convergence": self.convergence.as_json(),
             "arms": {result.arm.name: result.as_json() for result in self.arms},

@@ -51,6 +51,7 @@ class Summary:
             seeds=len({job.seed for job in jobs}),
             shared=shared,
             patients=self.tested.patient_count(real),
+            unlabeled=self.tested.unlabeled_count(real),
             lesions=self.tested.lesions(real),
             convergence=convergence,
             arms=tuple(results),

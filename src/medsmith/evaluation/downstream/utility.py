@@ -31,6 +31,7 @@ from medsmith.evaluation.downstream.separation import (
 from medsmith.evaluation.downstream.subsets import ALL, draw_subsets
 from medsmith.evaluation.downstream.summary import Summary
 from medsmith.evaluation.pages.page import check_results_folder, write_page
+from medsmith.evaluation.roles import role_notes
 from medsmith.formats.atomic import remove_temporary_files, remove_temporary_files_below, write_json
 from medsmith.formats.lock import hold_output
 from medsmith.progress import NullProgress, Progress, silent
@@ -95,7 +96,8 @@ def utility(  # noqa: PLR0913
         summary = Summary(out, Tested(apart.patients, material.structures, material.mm, options.gain), config.steps)
         sizes, unit = tuple(map(summary.of_size, jobs)), "mm" if material.mm else "pixels"
         lines = {**settings, "device": devices_line(out, chain(*jobs)), **(facts or {}), "versions": _versions()}
-        result = Utility(sizes, options.gain, unit, options.tolerance, (generator, *apart.notes), lines)
+        notes = (*role_notes(cohorts.given_as_real), generator, *apart.notes)
+        result = Utility(sizes, options.gain, unit, options.tolerance, notes, lines)
         write_json(out / RECORD, result.as_json())
         write_page(utility_page(result), out / PAGE)
     return result

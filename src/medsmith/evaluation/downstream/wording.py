@@ -60,7 +60,8 @@ def limits_of(size: SizeResult, utility: Utility) -> list[str]:
 def _reach(size: SizeResult) -> str:
     arm = _decisive(size)
     least = 100 * (arm.least_gain or 0)
-    counts = f"{counted(size.patients, 'test patient')}, {counted(len(size.cases), 'subset')} and "
+    empty = f" (the masks of {size.unlabeled} more are empty: no Dice)" if size.unlabeled else ""
+    counts = f"{counted(size.patients, 'test patient')}{empty}, {counted(len(size.cases), 'subset')} and "
     counts += counted(size.seeds, "seed")
     return f"with {counts}, a gain of {arm.arm.name} below {least:.1f} points cannot be told from none (80 % power)"
 

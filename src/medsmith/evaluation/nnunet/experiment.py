@@ -26,6 +26,7 @@ from medsmith.evaluation.nnunet.splits import REAL_PREFIX, SYNTHETIC_PREFIX, Spl
 from medsmith.evaluation.nnunet.summary import summarized
 from medsmith.evaluation.nnunet.workplace import Workplace
 from medsmith.evaluation.pages.page import check_results_folder, write_page
+from medsmith.evaluation.roles import role_notes
 from medsmith.formats.atomic import write_json
 from medsmith.formats.lock import hold_output
 from medsmith.nnunet_environment.environment import NnunetEnvironment, require_environment
@@ -86,7 +87,8 @@ def nnunet_utility(
         trial.test_all(progress)
         counts = (len(cohorts.real), len(cohorts.synthetic))
         facts = {**settings, "device": devices_line(out, trial.jobs)}
-        result = summarized(trial, counts, apart.patients, (generator, *apart.notes), facts)
+        notes = (*role_notes(cohorts.given_as_real), generator, *apart.notes)
+        result = summarized(trial, counts, apart.patients, notes, facts)
         write_json(out / RECORD, result.as_json())
         write_page(nnunet_page(result), out / PAGE)
     return result

@@ -5,6 +5,7 @@ from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 
+from medsmith.errors import counted
 from medsmith.evaluation.downstream.arm_results import Tested
 from medsmith.evaluation.downstream.arms import REAL
 from medsmith.evaluation.downstream.networks import Job
@@ -55,9 +56,15 @@ def summarized(
         gain=options.gain,
         unit="mm" if trial.mm else "pixels",
         tolerance=options.tolerance,
-        notes=notes,
+        notes=(*notes, *_unlabeled(tested.unlabeled_count(scores[REAL]))),
         facts={**settings, "medsmith": metadata.version("medsmith")},
     )
+
+
+def _unlabeled(count: int) -> tuple[str, ...]:
+    if not count:
+        return ()
+    return (f"{counted(count, 'test patient')} more without a labeled voxel: no Dice, but false alarms.",)
 
 
 def _judged(result: ArmResult, options: NnunetOptions) -> ArmResult:

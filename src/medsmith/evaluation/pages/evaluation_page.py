@@ -84,9 +84,17 @@ def _copy_sentence(found: NearestNeighbors) -> str:
     kind, whose = _nearest_kind(found), f"{'held-out' if found.held_out_given else 'other'} real cases"
     return (
         f"{count} of {flagged.n} synthetic cases, {_percent(flagged)}, are more similar to a {kind} case "
-        f"than the threshold of {found.limit:.2f} ({found.threshold.origin(whose)})."
+        f"than the threshold of {found.limit:.2f} ({found.threshold.origin(whose)}).{_exact(found)}"
         f"{'' if found.held_out_given else _UNKNOWN_TRAINING}"
     )
+
+
+def _exact(found: NearestNeighbors) -> str:
+    """How many are exact copies; nothing if none is."""
+    if not found.exact:
+        return ""
+    are = "1 is an exact copy" if len(found.exact) == 1 else f"{len(found.exact)} are exact copies"
+    return f" {are} (similarity 1.000), which chance does not explain."
 
 
 def _nearest_kind(found: NearestNeighbors) -> str:

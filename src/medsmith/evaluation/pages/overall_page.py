@@ -17,6 +17,7 @@ from medsmith.evaluation.fidelity.views import View
 from medsmith.evaluation.pages.page import Page, Picture, Section
 from medsmith.evaluation.pages.sheets import contact_sheet, plane_tiles
 from medsmith.evaluation.pages.verdicts import is_told_apart, p_of
+from medsmith.evaluation.privacy.chance import Chance, against_chance
 from medsmith.evaluation.privacy.page import PROVES
 from medsmith.evaluation.privacy.result import Privacy
 from medsmith.evaluation.result import Evaluation
@@ -83,11 +84,14 @@ def _private(privacy: Privacy) -> str:
     if not found:
         return "Private? Unknown: nothing could be searched for copies."
     counts = [f"{round(share.value * share.n)} of {share.n} {name}" for name, (share, _) in found.items()]
-    beyond = {threshold.exceeded_by(share) for share, threshold in found.values()}
+    chances = {against_chance(*each) for each in found.values()}
+    exact = {name: len(each.exact) for name, each in images.items() if each is not None and each.exact}
     answer = "No more near-copies than chance explains"
-    if True in beyond:
+    if exact:
+        answer = f"No: exact copies of training cases ({', '.join(f'{n} {name}' for name, n in exact.items())})"
+    elif Chance.BEYOND in chances:
         answer = "No: more near-copies than chance explains"
-    elif None in beyond and any(share.value for share, _ in found.values()):
+    elif Chance.UNTOLD in chances:
         answer = "Unknown: there are near-copies, and too few real cases to tell whether chance explains them"
     return f"Private? {answer}: {', '.join(counts)} are above the thresholds for copies."
 

@@ -72,11 +72,17 @@ def mask_verdict(label: str, comparison: LabelComparison) -> str:
             f"Masks of {label}: nothing can be said. With {counts} no difference, however large, could reach p = "
             f"{LEVEL:g} in a permutation test corrected for the number of measures: more cases are needed."
         )
-    widest = min(tests, key=lambda name: (tests[name].p, -tests[name].value))
-    return (
+    alike = (
         f"Masks of {label}: at this sample size ({counts}) no measure of presence, size, position or shape "
-        f"distinguishes the cohorts; the farthest apart is {_difference(widest, comparison)}. p: permutation test, "
-        f"corrected for the number of measures (Holm); {p_text(tests[widest].p)} by itself."
+        "distinguishes the cohorts"
+    )
+    apart = [name for name, test in tests.items() if test.value]
+    if not apart:
+        return f"{alike}: their values are distributed alike."
+    widest = min(apart, key=lambda name: (tests[name].p, -tests[name].value))
+    return (
+        f"{alike}; the farthest apart is {_difference(widest, comparison)}. p: permutation test, corrected for the "
+        f"number of measures (Holm); {p_text(tests[widest].p)} by itself."
     )
 
 

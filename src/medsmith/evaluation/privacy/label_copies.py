@@ -10,6 +10,7 @@ from jaxtyping import Float64, Int, UInt8
 from medsmith.data.label_agreement import dice_of, moved_agreements
 from medsmith.evaluation.fidelity.bootstrap import Estimate, proportion
 from medsmith.evaluation.privacy.batches import Keep
+from medsmith.evaluation.privacy.chance import against_chance
 from medsmith.evaluation.privacy.nearest_neighbors import MAX_COMPARED, MAX_SHOWN
 from medsmith.evaluation.privacy.threshold import MAPS, Threshold
 from medsmith.progress import Advance
@@ -29,6 +30,7 @@ class LabelCopies:
         copied: proportion of training maps that are the nearest one of a flagged map.
         dice: of each synthetic map with its nearest training map.
         index: rows of these training maps.
+        held_out_given: whether held-out maps set the threshold.
     """
 
     threshold: Threshold
@@ -36,6 +38,7 @@ class LabelCopies:
     copied: Estimate
     dice: Float64[np.ndarray, " m"]
     index: Int[np.ndarray, " m"]
+    held_out_given: bool
 
     @property
     def worst(self) -> list[int]:
@@ -47,6 +50,7 @@ class LabelCopies:
         return {
             "threshold": self.threshold.as_json(),
             "flagged": self.flagged.as_json(),
+            "against_chance": against_chance(self.flagged, self.threshold).value,
             "training_maps_copied": self.copied.as_json(),
         }
 
@@ -73,9 +77,8 @@ def find_label_copies(
     threshold = Threshold.of(reference, MAPS, seed)
     flagged = dice > threshold.limit.value
     hit = len(set(index[flagged].tolist()))
-    return LabelCopies(
-        threshold, proportion(int(flagged.sum()), len(dice)), proportion(hit, len(training)), dice, index
-    )
+    shares = proportion(int(flagged.sum()), len(dice)), proportion(hit, len(training))
+    return LabelCopies(threshold, *shares, dice, index, held_out is not None)
 
 
 def _nearest(

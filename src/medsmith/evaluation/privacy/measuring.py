@@ -11,14 +11,16 @@ from pathlib import Path
 from medsmith.cases.cohort import Cohort
 from medsmith.cases.cohort_like import CohortLike, as_cohort
 from medsmith.data.copies import Searchable
-from medsmith.errors import CohortError, RequestError, counted, similar
+from medsmith.errors import RequestError, similar
 from medsmith.evaluation.fidelity.computing import computed_line
 from medsmith.evaluation.fidelity.extractors import Extractor
 from medsmith.evaluation.fidelity.radiomics import Radiomics
 from medsmith.evaluation.origin import made_from_notes, origin_notes
+from medsmith.evaluation.pages.earlier_report import check_same_report, cohort_line
 from medsmith.evaluation.pages.page import Page, check_results_folder, write_page
 from medsmith.evaluation.privacy.batches import Keep, KeptParts, find_in_batches
 from medsmith.evaluation.privacy.embedding import measure_nearness
+from medsmith.evaluation.privacy.inputs import MIN_TRAINING, check_cohorts
 from medsmith.evaluation.privacy.label_copies import find_label_copies
 from medsmith.evaluation.privacy.membership import Membership, infer_membership
 from medsmith.evaluation.privacy.nearest_neighbors import count_searches, find_nearest_neighbors
@@ -26,12 +28,13 @@ from medsmith.evaluation.privacy.page import privacy_page
 from medsmith.evaluation.privacy.regions import Prepared, prepare_cohort
 from medsmith.evaluation.privacy.result import ImageCopies, MapCopies, Privacy
 from medsmith.evaluation.privacy.threshold import uncalibrated_notes
+from medsmith.evaluation.roles import role_notes
 from medsmith.formats.atomic import remove_temporary_files, remove_temporary_files_below, write_json
 from medsmith.formats.lock import hold_output
 from medsmith.progress import Advance, NullProgress, Progress
 
 RECORD, PAGE, PARTS = "privacy.json", "privacy.html", "parts"
-MIN_TRAINING = 4
+_HELD_OUT = "held-out cohort"
 _VERSIONS = ("medsmith", "numpy", "scipy", "scikit-image")
 _Cohorts = tuple[Prepared, Prepared, Prepared | None]
 
@@ -63,7 +66,9 @@ def measure_privacy(
         progress: display of the progress.
 
     Raises:
-        CohortError: too few cases, slices against volumes, a report inside a cohort, or another process writes there.
+        CohortError: too few cases, slices against volumes, swapped cohorts, held-out cases that are the synthetic or
+            training ones, a report inside a cohort, a folder with the report of other inputs, or another process
+            writes there.
         RequestError: no such label.
         FileError: a case cannot be read, the report cannot be written, or another file is in its place.
     """
@@ -96,10 +101,11 @@ def privacy_and_page(
     if held_out is not None:
         named["held-out"] = as_cohort(held_out)
     check_results_folder(out, (RECORD, PAGE), [cohort.root for cohort in named.values()])
-    _check_cases(named)
+    check_cohorts(named)
     values = {name: _lesion_values(cohort, label) for name, cohort in named.items()}
     chosen: list[Extractor] = [Radiomics()] if extractors is None else list(extractors)
     lines = _facts(named, label, chosen)
+    check_same_report(out / RECORD, lambda: {_HELD_OUT: None, **_without(lines, "features", "versions")})
     with hold_output(out):
         remove_temporary_files(out)
         remove_temporary_files_below(out / PARTS)
@@ -150,11 +156,12 @@ def _measure(cohorts: _Cohorts, keep: Keep, advance: Advance, facts: Mapping[str
 def _notes(found: Privacy, named: Mapping[str, Cohort], prepared: Mapping[str, Prepared]) -> tuple[str, ...]:
     """What limits or explains the results."""
     held_out, synthetic = named.get("held-out"), named["synthetic"]
+    roles = role_notes({name: cohort for name, cohort in named.items() if name != "synthetic"})
     if held_out is None:
-        return (*made_from_notes(synthetic), *uncalibrated_notes(found.thresholds, "training"))
+        return (*roles, *made_from_notes(synthetic), *uncalibrated_notes(found.thresholds, "training"))
     images = prepared["held-out"].ids, prepared["held-out"].images.coarse
     origin = origin_notes("held-out", held_out, images, prepared["training"].images.coarse, synthetic)
-    return (*origin, *uncalibrated_notes(found.thresholds, "held-out"))
+    return (*roles, *origin, *uncalibrated_notes(found.thresholds, "held-out"))
 
 
 def _image_copies(
@@ -192,18 +199,6 @@ def _count(cohorts: _Cohorts) -> int:
     return total
 
 
-def _check_cases(named: Mapping[str, Cohort]) -> None:
-    dimensions: dict[str, int] = {}
-    for name, cohort in named.items():
-        least = MIN_TRAINING if name == "training" else 1
-        if len(cohort) < least:
-            raise CohortError(cohort.root, counted(len(cohort), "case"), f"at least {least}", "give a larger cohort")
-        dimensions[name] = cohort[cohort.ids[0]].geometry.dimensions
-        if dimensions[name] != dimensions["synthetic"]:
-            found = f"the synthetic cohort is {dimensions['synthetic']}-D and the {name} one {dimensions[name]}-D"
-            raise CohortError(cohort.root, found, "all must be equal", "compare slices with slices")
-
-
 def _lesion_values(cohort: Cohort, label: str | None) -> Collection[int]:
     if label is None:
         return {value for value in cohort.label_names.values() if value > 0}
@@ -215,15 +210,16 @@ def _lesion_values(cohort: Cohort, label: str | None) -> Collection[int]:
 
 
 def _facts(named: Mapping[str, Cohort], label: str | None, extractors: Sequence[Extractor]) -> dict[str, str]:
-    lines = {
-        f"{name} cohort": f"{counted(len(cohort), 'case')}, content {cohort.content_hash()}"
-        for name, cohort in named.items()
-    }
+    lines = {f"{name} cohort": cohort_line(cohort) for name, cohort in named.items()}
     lines |= {"lesion label": label or "all"} | {each.name: each.identity for each in extractors}
     if extractors:
         lines["features"] = computed_line(extractors)
     versions = ", ".join(f"{name} {metadata.version(name)}" for name in _VERSIONS)
     return lines | {"versions": f"Python {platform.python_version()}, {versions}"}
+
+
+def _without(facts: Mapping[str, str], *names: str) -> dict[str, str]:
+    return {name: value for name, value in facts.items() if name not in names}
 
 
 def _key(facts: Mapping[str, str]) -> str:

@@ -11,6 +11,7 @@ from medsmith.data.copies import Found, Match, Searchable
 from medsmith.data.similarity import NEAR_DUPLICATE
 from medsmith.evaluation.fidelity.bootstrap import Estimate, proportion
 from medsmith.evaluation.privacy.batches import Keep, compute, find_in_batches
+from medsmith.evaluation.privacy.chance import against_chance
 from medsmith.evaluation.privacy.threshold import IMAGES, Threshold
 from medsmith.progress import Advance
 
@@ -63,6 +64,11 @@ class NearestNeighbors:
         return np.array([match.index for match in self.matches], int)
 
     @property
+    def exact(self) -> list[int]:
+        """Rows of the synthetic cases that are exact copies (similarity 1 within rounding), whatever the threshold."""
+        return [row for row, match in enumerate(self.matches) if match.is_exact]
+
+    @property
     def worst(self) -> list[int]:
         """Rows of the synthetic cases most similar to a training case, most similar first."""
         return [int(row) for row in np.argsort(-self.similarity, kind="stable")[:MAX_SHOWN]]
@@ -74,6 +80,8 @@ class NearestNeighbors:
             "threshold_from": self.threshold.as_json(),
             "near_duplicate_level": NEAR_DUPLICATE,
             "flagged": self.flagged.as_json(),
+            "against_chance": against_chance(self.flagged, self.threshold).value,
+            "exact_copies": len(self.exact),
             "training_cases_copied": self.copied.as_json(),
             "held_out": self.held_out.as_json() if self.held_out else None,
             "near_duplicates_in_training": self.near_duplicates.as_json() if self.near_duplicates else None,

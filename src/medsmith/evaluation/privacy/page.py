@@ -11,6 +11,7 @@ from medsmith.evaluation.fidelity.bootstrap import Estimate
 from medsmith.evaluation.pages.figures import histogram_with_limit
 from medsmith.evaluation.pages.page import Page, Picture, Section, Table
 from medsmith.evaluation.pages.sheets import Tile, contact_sheet, plane_tiles
+from medsmith.evaluation.privacy.chance import chance_sentence, exact_sentence
 from medsmith.evaluation.privacy.embedding import Nearness
 from medsmith.evaluation.privacy.membership import Membership
 from medsmith.evaluation.privacy.pair_pictures import ImageOf, gray, pair_sheet
@@ -66,30 +67,37 @@ def summary_lines(found: Privacy) -> list[str]:
     for name, images in (("whole images", found.images), ("lesion regions", found.lesions)):
         if images:
             copies = images.found
-            lines.append(_copies_sentence(name, copies.flagged, copies.copied, copies.threshold))
+            shares = copies.flagged, copies.copied
+            lines += [exact_sentence(name, images.exact)] if images.exact else []
+            lines.append(_copies_sentence(name, shares, copies.threshold, held_out_given=copies.held_out_given))
             lines += [_membership_sentence(f"similarity of {name}", each) for each in (images.membership,) if each]
     if found.labels:
         copied = found.labels.found
-        lines.append(_copies_sentence("label maps", copied.flagged, copied.copied, copied.threshold))
+        shares = copied.flagged, copied.copied
+        lines.append(_copies_sentence("label maps", shares, copied.threshold, held_out_given=copied.held_out_given))
     for name, nearness in found.nearness.items():
         lines += [_membership_sentence(name, each) for each in (nearness.membership,) if each]
     return [*lines, *found.left_out]
 
 
-def _copies_sentence(what: str, flagged: Estimate, copied: Estimate, threshold: Threshold) -> str:
+def _copies_sentence(
+    what: str, shares: tuple[Estimate, Estimate], threshold: Threshold, *, held_out_given: bool
+) -> str:
+    """The sentence on one kind of copies.
+
+    Args:
+        what: is compared.
+        shares: of synthetic cases above the threshold, and of training cases that are copied.
+        threshold: for copies.
+        held_out_given: whether it rests on held-out cases.
+    """
+    flagged, copied = shares
     than = f"than the threshold of {threshold.limit.value:.3f} ({threshold.origin('real cases that are no copies')})"
     return (
         f"Copies, {what}: {_count(flagged)} synthetic cases are more similar to a training case {than}; they copy "
-        f"{_count(copied)} training cases.{_chance(flagged, threshold)}"
+        f"{_count(copied)} training cases. "
+        f"{chance_sentence(flagged, threshold, 'held-out' if held_out_given else 'training')}"
     )
-
-
-def _chance(flagged: Estimate, threshold: Threshold) -> str:
-    """Whether more is flagged than among real cases that are no copies; nothing if that is unknown."""
-    beyond = threshold.exceeded_by(flagged)
-    if beyond is None:
-        return ""
-    return " More than chance explains." if beyond else " No more than chance explains."
 
 
 def _count(share: Estimate) -> str:

@@ -31,6 +31,11 @@ class ImageCopies:
     training: Ids
     membership: Membership | None
 
+    @property
+    def exact(self) -> list[tuple[str, str]]:
+        """Ids of the synthetic cases that are exact copies, each with that of its training case."""
+        return [(self.synthetic[row], self.training[self.found.matches[row].index]) for row in self.found.exact]
+
     def pairs(self) -> list[Mapping[str, object]]:
         """Every synthetic case with its nearest training case, most similar first."""
         order = (-similarities_of(self.found.matches)).argsort(kind="stable")
@@ -40,7 +45,7 @@ class ImageCopies:
         match = self.found.matches[row]
         values = {name: value for name, value in match.as_json().items() if name != "index"}
         ids = {"synthetic": self.synthetic[row], "training": self.training[match.index]}
-        return {**ids, **values, "copy": match.similarity > self.found.limit}
+        return {**ids, **values, "copy": match.similarity > self.found.limit, "exact": match.is_exact}
 
     def as_json(self) -> Mapping[str, object]:
         """The results as JSON values."""

@@ -6,7 +6,6 @@ from typing import final
 
 import numpy as np
 from jaxtyping import Bool, Float64
-from scipy import stats
 
 from medsmith.data.similarity import LEAST_COPY, NEAR_DUPLICATE
 from medsmith.evaluation.fidelity.bootstrap import LEVEL, Estimate, proportion
@@ -92,20 +91,6 @@ class Threshold:
         if self.false_alarms is None:
             return "fixed: too few real cases to set one"
         return f"the 99th percentile of {self.limit.n} {whose}, at least {LEAST_COPY:g}"
-
-    def exceeded_by(self, flagged: Estimate) -> bool | None:
-        """Whether more synthetic cases are flagged than real ones are by chance; None if false alarms are unknown.
-
-        Fisher's exact test, one-sided at 2.5 %: both proportions are uncertain.
-
-        Args:
-            flagged: proportion of synthetic cases above the threshold.
-        """
-        if self.false_alarms is None:
-            return None
-        counts = [(round(share.value * share.n), share.n) for share in (flagged, self.false_alarms)]
-        table = np.array([(hits, n - hits) for hits, n in counts])
-        return bool(stats.fisher_exact(table, alternative="greater").pvalue < (1 - LEVEL) / 2)
 
     def as_json(self) -> Mapping[str, object]:
         """The threshold as JSON values."""

@@ -1,0 +1,31 @@
+"""What is said of the cohorts of an evaluation before anything heavy is loaded; evaluations check it again."""
+
+from pathlib import Path
+
+
+def check_comparable(real: Path, synthetic: Path, training: Path | None) -> None:
+    """Refuses cohorts that ``evaluate`` cannot compare.
+
+    Raises:
+        CohortError: too few cases, or swapped cohorts.
+    """
+    from medsmith.cases.cohort import Cohort
+    from medsmith.evaluation.roles import check_roles
+    from medsmith.evaluation.scope import comparison_scope
+
+    reference, made = Cohort.open(real), Cohort.open(synthetic)
+    learned = Cohort.open(training) if training else reference
+    comparison_scope(reference, made, learned)
+    check_roles({"real": reference, "training": learned}, made)
+
+
+def check_given_roles(real: Path, synthetic: Path, test: Path) -> None:
+    """Refuses cohorts of an experiment with segmentation networks that were swapped.
+
+    Raises:
+        CohortError: they were.
+    """
+    from medsmith.cases.cohort import Cohort
+    from medsmith.evaluation.roles import check_roles
+
+    check_roles({"real": Cohort.open(real), "test": Cohort.open(test)}, Cohort.open(synthetic))
