@@ -146,8 +146,7 @@ def test_the_seed_alone_decides_the_case(trained):
     again = case_of(load_method(trained.run), 1)
     assert np.array_equal(first.image, again.image)
     assert np.array_equal(first.labels, again.labels)  # both None where there are none
-    # Networks without training may paint all lesions alike, in other places.
-    assert not (np.array_equal(first.image, other.image) and np.array_equal(first.labels, other.labels))
+    assert not np.array_equal(first.image, other.image)
 
 
 def test_a_case_is_of_the_cohorts_kind(trained):
