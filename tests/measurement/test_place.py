@@ -58,6 +58,17 @@ def test_tissue_between_organs_is_no_organ_unless_no_organ_is_next_to_the_lesion
     assert measure_place(alone, labels, names, MM).organ == "soft_tissue"
 
 
+def test_the_organ_that_a_lesion_was_put_into_counts_beside_another_one():
+    """A lesion in soft tissue beside bone was measured against the bone."""
+    names = NAMES | {"fat": 6, "soft_tissue": 7}
+    mask, labels = liver_with((45, 24, 24), radius=8.0)
+    labels[labels == 0] = 7
+    assert measure_place(mask, labels, names, MM).organ == "liver"
+    found = measure_place(mask, labels, names, MM, known="soft_tissue")
+    assert (found.organ, found.neighbour, found.neighbour_distance_mm) == ("soft_tissue", "liver", 0)
+    assert measure_place(mask, labels, names, MM, known="stomach").organ == "liver"  # it is not next to the lesion
+
+
 @pytest.mark.parametrize("gap", [0, 1, 3, 6])
 def test_the_gap_to_a_neighbour(gap):
     mask, labels = liver_with((52 - 6 - gap, 20, 20))

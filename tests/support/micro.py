@@ -1,5 +1,8 @@
 """Cohorts and configs so small that any method trains on them in a second."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import torch
 from pydantic import BaseModel
@@ -37,7 +40,10 @@ SETTINGS: dict[str, tuple[str, ...]] = {
     ),
 }  # fmt: skip
 
-REQUESTS = {"copypaste": {"scale": [0.3, 0.6]}, "lesiondiffusion": {"mask_source": "ellipsoid"}}
+REQUESTS: Mapping[str, Mapping[str, Any]] = {
+    "copypaste": {"scale": [0.3, 0.6]},
+    "lesiondiffusion": {"mask_source": "ellipsoid"},
+}
 """What a method must be asked for on such small grids, where that is not an empty request; an untrained LMNet draws no
 mask of the size asked for."""
 

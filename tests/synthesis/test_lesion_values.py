@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from medsmith.synthesis.lesion_values import LesionValue, lesion_values, said_density
+from medsmith.synthesis.lesion_values import NOT_MEASURED, LesionValue, lesion_values, said_density, unmeasured
 
 SOLID = "isodense soft tissue mass"
 CALCIFIED, SPICULATED = "presence of increased density areas", "spiculated margins"
@@ -29,6 +29,19 @@ def verdict(attribute: str, requested: Any, measured: Any, passed: bool) -> dict
 def test_what_was_measured_and_not_requested_is_marked(attribute: str, value: Any, said: tuple[str, str]) -> None:
     lesion = {"requested": {"organ": "liver"}, "measured": {"organ": "liver", attribute: value}, "verdicts": []}
     assert lesion_values(lesion) == (LesionValue(said[0], "not asked", said[1], "", None),)
+
+
+def test_what_was_asked_for_and_not_measured_is_listed() -> None:
+    """A margin in coarse voxels has no verdict, and stood nowhere."""
+    requested = {"organ": "liver", "surface": "ill-defined margin", "shape": ["irregular"], "density": "hypodense"}
+    lesion = {"requested": requested, "measured": {"organ": "liver"}, "drawn": ["density"]}
+    lesion["verdicts"] = [verdict("shape", "irregular", "irregular", True)]
+    assert unmeasured(lesion) == ("surface",)
+    found = [value for value in lesion_values(lesion) if value.attribute == "surface"]
+    assert found == [LesionValue("surface", "ill-defined margin", NOT_MEASURED, "", None)]
+    requested["surface"] = "serosal surface irregularity"
+    requested["density_variation"] = "homogeneous"
+    assert unmeasured(lesion) == ("density_variation", "surface")
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ The format is POSIX.1-2001 (pax), without compression; owners, times and modes a
 import tarfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
-from typing import IO, BinaryIO, cast, final
+from typing import BinaryIO, Protocol, cast, final, runtime_checkable
 
 from medsmith.errors import FileError
 from medsmith.formats.hashing import HashingWriter
@@ -37,6 +37,14 @@ def write_tar(target: HashingWriter, files: Iterable[tuple[str, Path]]) -> None:
                 archive.addfile(member, file)
 
 
+@runtime_checkable
+class Readable(Protocol):
+    """What the content of a member is read from."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """At most so many bytes."""
+
+
 @final
 class MemberContent:
     """The content of a member, from its start.
@@ -46,7 +54,7 @@ class MemberContent:
         subject: name of the archive in messages.
     """
 
-    def __init__(self, file: IO[bytes], subject: str) -> None:
+    def __init__(self, file: Readable, subject: str) -> None:
         self._file, self._subject = file, subject
 
     def read(self, size: int = -1) -> bytes:

@@ -5,7 +5,7 @@ Axes: u v w voxels of a region of a scan, canonical.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import final
+from typing import Final, final
 
 import numpy as np
 from jaxtyping import Bool
@@ -18,6 +18,9 @@ from medsmith.measurement.visibility import is_visible
 from medsmith.measurement.words import words_from
 from medsmith.reports.lesion_label import LESION, MAX_LABEL
 from medsmith.reports.schema import LesionReport
+
+_WITHOUT_ORGAN: Final = "soft_tissue"
+"""Where a lesion of a request without an organ lies (``insertion.regions.target_of``)."""
 
 
 @final
@@ -55,7 +58,7 @@ class LesionAssessment:
 def assess_lesion(
     scan: LabeledScan, mask: Bool[np.ndarray, "u v w"], requested: LesionReport, denied: Sequence[str] = ()
 ) -> LesionAssessment:
-    """Measure a lesion in its scan and compare it with its request.
+    """Measure a lesion in its scan, against the organ of the request if that is beside it, and compare the two.
 
     Args:
         scan: a CT with the lesion in its image. The labels need not contain the lesion and are not modified.
@@ -68,7 +71,7 @@ def assess_lesion(
     names = {name: value for name, value in scan.label_names.items() if value != MAX_LABEL}
     labeled = replace(scan, labels=labels, label_names={**names, LESION: MAX_LABEL})
     x, y, z = find_objects(mask.astype(np.uint8))[0]
-    measures = measure_lesion(labeled, Lesion(LESION, (x, y, z), mask[x, y, z]))
+    measures = measure_lesion(labeled, Lesion(LESION, (x, y, z), mask[x, y, z]), requested.organ or _WITHOUT_ORGAN)
     measured = words_from(measures)
     assert measures.density is not None
     largest_slice = int(mask.sum(axis=(0, 1)).max())

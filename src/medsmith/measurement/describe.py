@@ -95,22 +95,28 @@ def describe_lesion(scan: LabeledScan, lesion: Lesion, thresholds: Thresholds = 
     return words_from(measure_lesion(scan, lesion), thresholds)
 
 
-def measure_lesion(scan: LabeledScan, lesion: Lesion) -> Measures:
-    """All measures of one lesion, from its box with a margin of 15 mm."""
+def measure_lesion(scan: LabeledScan, lesion: Lesion, organ: str | None = None) -> Measures:
+    """All measures of one lesion, from its box with a margin of 15 mm.
+
+    Args:
+        scan: with the lesion in its labels.
+        lesion: one of it.
+        organ: that it is known to lie in (``measure_place``).
+    """
     spacing = scan.geometry.spacing
     box = box_around(lesion.box, scan.geometry.shape, REACH_MM, spacing)
     mask, labels = lesion.within(box), scan.labels[box]
     flat = scan.geometry.dimensions == 2
     shape = measure_outline(mask, spacing) if flat else measure_shape(mask, spacing)
-    place = measure_place(mask, labels, scan.label_names, spacing, lesion.label)
-    organ = None if place.organ is None else organ_mask(place.organ, labels, scan.label_names)
+    place = measure_place(mask, labels, scan.label_names, spacing, lesion.label, organ)
+    around = None if place.organ is None else organ_mask(place.organ, labels, scan.label_names)
     return Measures(
         label=lesion.label,
         size_mm=_along_patient(shape.edges_mm, scan.geometry),
         shape=shape,
         spicule_share=spicule_share(mask[:, :, 0], spacing[:2]) if flat else spicule_share(mask, spacing),
         place=place,
-        density=None if scan.image is None else measure_density(scan.image[box], mask, organ, spacing),
+        density=None if scan.image is None else measure_density(scan.image[box], mask, around, spacing),
         enhancement=scan.enhancement,
         spacing_known=scan.geometry.spacing_known,
         margin_resolved=resolves_margin(spacing[:2] if flat else spacing),

@@ -64,6 +64,7 @@ def measure_place(
     label_names: Mapping[str, int],
     spacing: Spacing,
     label: str = "lesion",
+    known: str | None = None,
 ) -> PlaceMeasures:
     """Location measures of one lesion.
 
@@ -73,13 +74,15 @@ def measure_place(
         label_names: label name -> value.
         spacing: voxel edges in mm.
         label: name of the lesion's own label; "liver tumour" names its organ.
+        known: the organ, group or tissue that the lesion was put into: if it is next to the lesion it counts, although
+            more of the lesion's surface may lie against another one.
     """
     labeled = {name: value for name, value in label_names.items() if value and not is_lesion(name)}
     organs = {name: value for name, value in labeled.items() if name not in TISSUES}
     distance = ndimage.distance_transform_edt(~mask, sampling=spacing)
-    organ = _organ(label, labels, organs, distance, max(spacing)) or _organ(
-        label, labels, labeled, distance, max(spacing)
-    )
+    own = {} if known is None else _of_organ(known, labeled)
+    choices = (_organ(label, labels, each, distance, max(spacing)) for each in (own, organs, labeled))
+    organ = next((each for each in choices if each is not None), None)
     organ_voxels = None if organ is None else organ_mask(organ, labels, label_names)
     neighbour, gap = _neighbour(distance, labels, organs, organ, spacing)
     hollow = organ_voxels is not None and organ is not None and is_hollow(organ)
@@ -93,6 +96,11 @@ def measure_place(
         encircled_share=encircled_share(mask, organ_voxels, spacing) if hollow and organ_voxels is not None else None,
         depth_share=depth_share(mask, organ_voxels, spacing) if hollow and organ_voxels is not None else None,
     )
+
+
+def _of_organ(organ: str, labeled: Mapping[str, int]) -> dict[str, int]:
+    values = labels_of(organ, labeled)
+    return {name: value for name, value in labeled.items() if value in values}
 
 
 def _organ(

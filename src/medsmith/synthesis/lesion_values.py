@@ -6,16 +6,19 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any, Final, final
 
-from medsmith.measurement.adherence import IN_WORDS
+from medsmith.measurement.adherence import COUNTS_AS, IN_WORDS
 from medsmith.reports.wording import density_words, place_words
 from medsmith.synthesis.lesion_numbers import met_by, number_behind
 
 NOT_ASKED: Final = "not asked"
+NOT_MEASURED: Final = "not measured: the scan does not show it"
 DRAWN: Final = "drawn by the rules"
 _NOT_FOUND: Final = "none"
 _RING: Final = "ring enhancement"
 _WORDS: Final = ("shape", "density", "density_variation", "surface", "features", "cavity")
 """Attributes that are listed where they were measured and not requested."""
+_MEASURED: Final = ("shape", "density", "density_variation", "surface")
+"""Attributes of one word that most images show."""
 Json = Mapping[str, Any]
 
 
@@ -46,7 +49,26 @@ def lesion_values(lesion: Json) -> tuple[LesionValue, ...]:
     Args:
         lesion: its record in the provenance.
     """
-    return (*_asked(lesion), *_not_asked(lesion))
+    return (*_asked(lesion), *(_unmeasured(name, lesion) for name in unmeasured(lesion)), *_not_asked(lesion))
+
+
+def unmeasured(lesion: Json) -> tuple[str, ...]:
+    """Attributes that were asked for and could not be measured, so that no verdict tells of them.
+
+    Such as a margin in coarse voxels, or one without an edge that could be fitted. Words that no image shows, and what
+    the rules drew, are left out.
+
+    Args:
+        lesion: its record in the provenance.
+    """
+    judged = {verdict["attribute"] for verdict in lesion.get("verdicts", ())}
+    found = {name for name, value in (lesion.get("measured") or {}).items() if value}
+    passed_over = judged.union(lesion.get("drawn", ()), found)
+    return tuple(
+        name
+        for name in _MEASURED
+        if name not in passed_over and any(word in COUNTS_AS for word in _listed(lesion["requested"].get(name)))
+    )
 
 
 def asked_verdicts(lesion: Json) -> tuple[Json, ...]:
@@ -93,6 +115,11 @@ def _asked(lesion: Json) -> Iterator[LesionValue]:
         )
         drawn = name in lesion.get("drawn", ())
         yield replace(value, requested=f"{value.requested} ({DRAWN})", met_by="", passed=None) if drawn else value
+
+
+def _unmeasured(name: str, lesion: Json) -> LesionValue:
+    requested = ", ".join(str(_said(name, lesion, word)) for word in _listed(lesion["requested"][name]))
+    return LesionValue(attribute_in_words(name), requested, NOT_MEASURED, "", None)
 
 
 def _not_asked(lesion: Json) -> Iterator[LesionValue]:

@@ -28,6 +28,7 @@ from medsmith.synthesis.lesion_values import (
     attribute_in_words,
     lesion_values,
     said_density,
+    unmeasured,
 )
 from medsmith.synthesis.missed import missed_line, read_missed
 
@@ -123,8 +124,15 @@ def _summary(lesions: Sequence[Json]) -> str:
     excused = f" ({hidden} asked to be isodense, which need not stand out)"
     return (
         f"{passed} of {counted(len(lesions), 'lesion')} as asked in every measured attribute; "
-        f"visible: {visible}{excused if hidden else ''}{_drawn(lesions)}."
+        f"visible: {visible}{excused if hidden else ''}{_not_shown(lesions)}{_drawn(lesions)}."
     )
+
+
+def _not_shown(lesions: Sequence[Json]) -> str:
+    """What was asked for and could not be measured; empty if all was."""
+    counts = Counter(attribute_in_words(name) for lesion in lesions for name in unmeasured(lesion))
+    listed = ", ".join(f"{name} of {counted(count, 'lesion')}" for name, count in counts.items())
+    return f"; asked and not measured, since the scan does not show it: {listed}" if listed else ""
 
 
 def _drawn(lesions: Sequence[Json]) -> str:
