@@ -1,7 +1,6 @@
 """Batches: order, mirroring and reproducibility."""
 
 from collections import Counter
-from typing import Any
 
 import numpy as np
 import pytest
@@ -9,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medsmith.data.batches import batches_of
+from medsmith.data.batches import Batches, batches_of
 from medsmith.diffusion import derive_seed
 
 
@@ -82,16 +81,14 @@ def test_without_mirroring_cases_stay_as_they_are():
 def test_each_process_reads_its_own_cases_alone_and_together_they_are_the_batch(processes, step):
     read: list[int] = []
 
-    class Noted(list[Any]):
-        def __getitem__(self, index):
-            read.append(index)
-            return super().__getitem__(index)
+    def noted(index, axes):
+        read.append(index)
+        return whole.mirrored(index, axes)
 
-    examples = numbered(7)
-    whole = batches_of(examples, 12, 3, (0, 1))
+    whole = batches_of(numbered(7), 12, 3, (0, 1))
     for process in range(processes):
         read.clear()
-        share = batches_of(Noted(examples), 12, 3, (0, 1))(step, process, processes)
+        share = Batches(7, noted, 12, 3, (0, 1))(step, process, processes)
         assert read == whole.indices(step)[process::processes]
         assert torch.equal(share["image"], whole(step)["image"][process::processes])
 
