@@ -33,8 +33,8 @@ WALL_MM = 5.0
 SOFT_TISSUE = "soft_tissue"
 SURROUNDINGS = (SOFT_TISSUE, "fat")
 """Names of labels that a lesion may grow into from its organ."""
-OUTSIDE_OF_PROTRUDING = (0.3, 0.7)
-"""Least and largest share of a protruding lesion's ellipsoid outside its organ."""
+OUTSIDE_OF_PROTRUDING = (0.35, 0.7)
+"""Least and largest share of a protruding lesion's ellipsoid outside its organ; shapes fill less than the ellipsoid."""
 Location = Literal["within", "protruding", "lumen", "wall"]
 Spacing = tuple[float, float, float]
 _OF_CAVITY: dict[Cavity, Location] = {

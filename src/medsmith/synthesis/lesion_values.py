@@ -11,7 +11,7 @@ from medsmith.reports.wording import density_words, place_words
 from medsmith.synthesis.lesion_numbers import met_by, number_behind
 
 NOT_ASKED: Final = "not asked"
-NOT_MEASURED: Final = "not measured: the scan does not show it"
+NOT_MEASURED: Final = "not measured: the lesion is too small or the voxels are too coarse"
 DRAWN: Final = "drawn by the rules"
 _NOT_FOUND: Final = "none"
 _RING: Final = "ring enhancement"

@@ -132,7 +132,7 @@ def _not_shown(lesions: Sequence[Json]) -> str:
     """What was asked for and could not be measured; empty if all was."""
     counts = Counter(attribute_in_words(name) for lesion in lesions for name in unmeasured(lesion))
     listed = ", ".join(f"{name} of {counted(count, 'lesion')}" for name, count in counts.items())
-    return f"; asked and not measured, since the scan does not show it: {listed}" if listed else ""
+    return f"; asked and not measured (lesion too small or voxels too coarse): {listed}" if listed else ""
 
 
 def _drawn(lesions: Sequence[Json]) -> str:
