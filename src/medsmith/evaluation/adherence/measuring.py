@@ -108,11 +108,8 @@ def adherence(
         remove_temporary_files_below(out / PAIRS)
         maker = Maker(method, out / PAIRS / _key(lines), options.seed, inputs)
         measured = _measured(maker, attributes, options.pairs, progress) if attributes else ()
-        labels: LabelFidelity | None = None
-        if "real" in cohorts:
-            labels, more = _label_fidelity(maker, cohorts["real"], cohorts["test"], options, progress)
-            lines |= more
-        found = Adherence(method.name, measured, labels, {**lines, **(facts or {})}, _left_out(labels))
+        labels, more = _label_fidelity(maker, cohorts, options, progress)
+        found = Adherence(method.name, measured, labels, {**lines, **more, **(facts or {})}, _left_out(labels))
         write_json(out / RECORD, found.as_json())
         write_page(adherence_page(found), out / PAGE)
     return found
@@ -139,13 +136,16 @@ def _left_out(labels: LabelFidelity | None) -> tuple[str, ...]:
 
 
 def _label_fidelity(
-    maker: Maker, real: Cohort, test: Cohort, options: AdherenceOptions, progress: Progress
-) -> tuple[LabelFidelity, Mapping[str, str]]:
+    maker: Maker, cohorts: Mapping[str, Cohort], options: AdherenceOptions, progress: Progress
+) -> tuple[LabelFidelity | None, Mapping[str, str]]:
+    """The label fidelity and its facts; none where no real cases are given."""
+    if "real" not in cohorts:
+        return None, {}
     # Networks and their training load MONAI, which takes seconds and only this part needs.
     from medsmith.evaluation.adherence.label_fidelity import RealCases, measure_labels
     from medsmith.evaluation.downstream.segmenter import SegmenterConfig
 
-    cases = RealCases(real, test, SegmenterConfig(steps=options.steps, batch=options.batch))
+    cases = RealCases(cohorts["real"], cohorts["test"], SegmenterConfig(steps=options.steps, batch=options.batch))
     cases.check(maker)
     facts = cases.facts()
     folder = maker.folder / f"labels-{_key(facts)}"

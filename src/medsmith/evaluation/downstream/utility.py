@@ -85,18 +85,17 @@ def utility(  # noqa: PLR0913
     check_compatible(cohorts)
     generator = check_generator(cohorts.synthetic, cohorts.test, cohorts.of_generator)
     edge = grid_edge(cohorts, options.size, grid_multiple(config.architecture))
-    settings = settings_of(cohorts, edge, config, options)
     material, apart = _material(cohorts, edge, options, progress)
     jobs = _planned(apart, options, material)
     with hold_output(out):
-        check_settings(out, settings)
+        check_settings(out, settings := settings_of(cohorts, edge, config, options))
         remove_temporary_files(out)
         remove_temporary_files_below(out / FOLDER)
         train_missing(out, list(chain(*jobs)), material, options, config, progress, report)
         summary = Summary(out, Tested(apart.patients, material.structures, material.mm, options.gain), config.steps)
         sizes, unit = tuple(map(summary.of_size, jobs)), "mm" if material.mm else "pixels"
-        lines = {**settings, "device": devices_line(out, chain(*jobs)), **(facts or {}), "versions": _versions()}
         notes = (*role_notes(cohorts.given_as_real), generator, *apart.notes)
+        lines = {**settings, "device": devices_line(out, chain(*jobs)), **(facts or {}), "versions": _versions()}
         result = Utility(sizes, options.gain, unit, options.tolerance, notes, lines)
         write_json(out / RECORD, result.as_json())
         write_page(utility_page(result), out / PAGE)

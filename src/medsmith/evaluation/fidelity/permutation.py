@@ -21,10 +21,10 @@ class PermutationTest:
 
     Attributes:
         value: squared Gaussian MMD of the two whole samples, unbiased.
-        p: share of the exchanges of real and synthetic cases, the observed one included, with at least this value.
+        p: share of the permutations of real and synthetic cases, the observed one included, with at least this value.
         real: number of real cases.
         synthetic: number of synthetic cases.
-        permutations: random exchanges.
+        permutations: how many, at random.
         corrected: p value by Holm's procedure over all features that are compared.
     """
 
@@ -58,13 +58,13 @@ def permutation_test(
 
     The units of the features must not depend on which case is real.
 
-    The kernel's width is the median distance of all pairs of both samples, which no exchange changes.
+    The kernel's width is the median distance of all pairs of both samples, which no permutation changes.
 
     Args:
         real: features of at least two cases.
         synthetic: features of at least two cases.
-        seed: of the exchanges.
-        permutations: number of random exchanges.
+        seed: of the permutations.
+        permutations: their number.
     """
     matrix = gaussian_kernel(np.concatenate([real, synthetic]))
     np.fill_diagonal(matrix, 0)
@@ -74,7 +74,7 @@ def permutation_test(
     exceeding = 0
     for start in range(0, permutations, _BLOCK):
         drawn = rng.permuted(np.tile(observed, (min(_BLOCK, permutations - start), 1)), axis=1)
-        # Rounding must not make an exchange that gives the same groups smaller than the observed value.
+        # Rounding must not make a permutation that gives the same groups smaller than the observed value.
         exceeding += int(np.count_nonzero(_discrepancies(matrix, drawn) >= value - 1e-12))
     return PermutationTest(value, (1 + exceeding) / (1 + permutations), len(real), len(synthetic), permutations)
 

@@ -58,8 +58,10 @@ def chance_sentence(flagged: Estimate, threshold: Threshold, whose: str) -> str:
     counted = f"false alarms: {_hits(alarms)} of {alarms.n} {whose} cases, {100 * alarms.value:.1f} %"
     if verdict is not Chance.UNTOLD:
         return f"{_capital(verdict)} ({counted})."
-    above = "The interval lies above the false alarms, but this c" if flagged.low > alarms.value else "C"
-    return f"{above}{Chance.UNTOLD.value[1:]} with {alarms.n} {whose} cases ({counted})."
+    told = f"{verdict} with {alarms.n} {whose} cases ({counted})."
+    if flagged.low > alarms.value:
+        return f"The interval lies above the false alarms, but this {told}"
+    return told[0].upper() + told[1:]
 
 
 def exact_sentence(what: str, pairs: Sequence[tuple[str, str]]) -> str:
