@@ -7,7 +7,15 @@ from pathlib import Path
 from typing import Any, final
 
 import numpy as np
-from recipe_phantoms import PHANTOMS, STRETCHED, Procedural, chest_picture, lesions_alone, selected_labels
+from recipe_phantoms import (
+    PHANTOMS,
+    STRETCHED,
+    Procedural,
+    chest_picture,
+    lesions_alone,
+    selected_labels,
+    stretched_lesions,
+)
 
 from medsmith import Cohort
 from medsmith.cases.case import Case
@@ -257,6 +265,7 @@ DATA: Mapping[str, DataSet] = {
             "segguided-unlabeled": segguided(unlabeled=True, settings=SMALL_3D),
         },
         Sizes("8,12", edge=32, steps=500, count=50, course=400, batch=4),
+        phantoms=Procedural("limb-mr", edge=48, like_real=stretched_lesions, count=200),
     ),
     "sarcoma-ct": DataSet(
         "soft-tissue sarcoma, CT crops (IBSI validation set)",
@@ -271,6 +280,6 @@ DATA: Mapping[str, DataSet] = {
         },
         Sizes("8", edge=32, steps=500, count=40, course=400, batch=4),
         window=(-160, 240),
-        phantoms=Procedural("ct", like_real=lesions_alone),
+        phantoms=Procedural("limb-ct", edge=48, like_real=lesions_alone, count=200),
     ),
 }
