@@ -18,8 +18,6 @@ from medsmith.phantoms.limb.tumor import Tumor, sample_edges, sample_tumor
 from medsmith.phantoms.limb.values import CT, T1, Modality
 from medsmith.phantoms.space import Grid, Point, sample_warp, stream
 
-MARGIN_MM = (15.0, 55.0)
-"""Between the tumor and a face of the field of view."""
 ROOM = 0.55
 """Least radius of the limb over the mean edge of the tumor across it."""
 SIZES = (16, 160)
@@ -47,7 +45,7 @@ class LimbMrPhantom(PhantomFamily):
 
 @final
 class LimbCtPhantom(PhantomFamily):
-    """CT of the limbs of `LimbMrPhantom`, seed by seed, without contrast agent."""
+    """CT of the limbs of `LimbMrPhantom`, seed by seed, without contrast agent; more of the limb is shown."""
 
     name: ClassVar[str] = "limb-ct"
     revision: ClassVar[int] = LimbMrPhantom.revision
@@ -70,7 +68,7 @@ def _case(family: PhantomFamily, modality: Modality, seed: int, id: str, size: i
     edges = sample_edges(seed)
     limb = sample_limb(seed, ROOM * float(edges[:2].mean()))
     tumor = sample_tumor(seed, limb, edges)
-    low, view = _field_of_view(tumor, seed)
+    low, view = _field_of_view(tumor, modality.margin_mm, seed)
     spacing = view / size
     grid = _grid(seed, low, spacing, size)
     rng = stream(seed, f"scanner {family.name}")
@@ -90,10 +88,10 @@ def _case(family: PhantomFamily, modality: Modality, seed: int, id: str, size: i
     )
 
 
-def _field_of_view(tumor: Tumor, seed: int) -> tuple[Point, Point]:
+def _field_of_view(tumor: Tumor, margin_mm: tuple[float, float], seed: int) -> tuple[Point, Point]:
     """Lower corner and edges, mm; the edges across the limb are equal, so that voxels are square there."""
     rng = stream(seed, "field of view")
-    margins = rng.uniform(*MARGIN_MM, (2, 3))
+    margins = rng.uniform(*margin_mm, (2, 3))
     low = tumor.body.center - tumor.edges_mm / 2 - margins[0]
     view = tumor.edges_mm + margins.sum(axis=0)
     widest = view[:2].max()

@@ -12,13 +12,13 @@ from medsmith.phantoms.limb.anatomy import Limb
 from medsmith.phantoms.shares import choose
 from medsmith.phantoms.space import Field, Grid, Point, stream
 
-LONGEST_MM = (30.0, 200.0)
+LONGEST_MM = (50.0, 200.0)
 WIDTH_SHARE = (0.4, 0.95)
 """Edges across the limb over the longest one, which runs along it."""
 ALONG = 0.8
 """How often the longest edge runs along the limb."""
-ROUNDISH, LOBULATED = Bumps((3, 6), (0.03, 0.2), (0.4, 0.8)), Bumps((6, 10), (0.15, 0.4), (0.3, 0.5))
-LOBULATED_SHARE = 0.35
+ROUNDISH, LOBULATED = Bumps((4, 8), (0.08, 0.3), (0.35, 0.7)), Bumps((8, 14), (0.2, 0.5), (0.25, 0.45))
+LOBULATED_SHARE = 0.5
 SHELL_MM = (1.0, 6.0)
 """Tissue that stays over a tumor that bulges."""
 ENCAPSULATED, CAPSULE_MM = 0.3, (0.3, 1.5)

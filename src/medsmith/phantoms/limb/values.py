@@ -59,10 +59,12 @@ class Modality:
     Attributes:
         levels: (tumor, generator) -> values of tissues, "tumor", "texture" and "patch" among them.
         scanned: (image without noise, generator) -> as stored, whole numbers.
+        margin_mm: least and most between the tumor and a face of the field of view.
     """
 
     levels: Callable[[Tumor, np.random.Generator], Levels]
     scanned: Callable[[Field, np.random.Generator], Field]
+    margin_mm: tuple[float, float]
 
 
 def _drawn(ranges: Mapping[str, tuple[float, float]], rng: np.random.Generator) -> dict[str, float]:
@@ -99,5 +101,5 @@ def _ct_scanned(image: Field, rng: np.random.Generator) -> Field:
     return np.rint(np.clip(image + noise, -1024, 3071))
 
 
-T1 = Modality(_t1_levels, _t1_scanned)
-CT = Modality(_ct_levels, _ct_scanned)
+T1 = Modality(_t1_levels, _t1_scanned, (10.0, 50.0))
+CT = Modality(_ct_levels, _ct_scanned, (40.0, 55.0))
