@@ -47,7 +47,7 @@ def test_the_whole_tumor_is_shown_with_a_margin(scans: list[Case]) -> None:
 def test_the_tumor_lies_below_the_skin_and_not_in_bone(scans: list[Case]) -> None:
     for case in scans:
         labels = case.require_labels()
-        beside = ndimage.binary_dilation(lesion_of(case), np.ones((3, 3, 1))) & ~lesion_of(case)
+        beside = ndimage.binary_dilation(lesion_of(case), np.ones((3, 3, 1), np.bool_)) & ~lesion_of(case)
         assert (labels[beside] != LABELS["background"]).mean() > 0.8  # the skin is thinner than a voxel
         image = case.require_image()[0]
         assert np.percentile(image[lesion_of(case)], 99) < 400  # no cortex
@@ -74,8 +74,11 @@ def test_air_is_air_and_values_are_whole(scans: list[Case]) -> None:
 def test_mr_and_ct_of_a_seed_are_one_patient(scans: list[Case]) -> None:
     for seed, scan in zip(SEEDS[:4], scans, strict=False):
         other = MR.make(seed, "limb", 40)
-        np.testing.assert_array_equal(other.require_labels(), scan.require_labels())
-        np.testing.assert_allclose(other.geometry.affine, scan.geometry.affine)
+        assert other.report is not None
+        assert scan.report is not None
+        assert other.report["lesions"] == scan.report["lesions"]
+        volumes = [lesion_of(case).sum() * np.prod(case.geometry.spacing) for case in (scan, other)]
+        assert volumes[0] == pytest.approx(volumes[1], rel=0.05)
         image, labels = other.require_image()[0], other.require_labels()
         assert np.median(image[labels == LABELS["fat"]]) > 1.5 * np.median(image[labels == LABELS["muscle"]])
 
@@ -96,10 +99,10 @@ def test_a_seed_gives_the_same_case_again() -> None:
 
 
 def test_most_tumors_are_alike_in_kind_and_depth_to_the_stated_shares() -> None:
-    reports = [MR.make(case_seed("limb", 1, index), "limb", 16).report for index in range(120)]
+    reports = [MR.make(case_seed("limb", 1, index), "limb", 16).report for index in range(80)]
     lesions = [report["lesions"][0] for report in reports if report is not None]
-    assert np.mean([lesion["depth"] == "deep" for lesion in lesions]) == pytest.approx(0.7, abs=0.14)
-    assert np.mean([lesion["kind"] == "like muscle" for lesion in lesions]) == pytest.approx(0.75, abs=0.14)
+    assert np.mean([lesion["depth"] == "deep" for lesion in lesions]) == pytest.approx(0.7, abs=0.16)
+    assert np.mean([lesion["kind"] == "like muscle" for lesion in lesions]) == pytest.approx(0.75, abs=0.16)
 
 
 def test_a_bulge_is_the_smooth_union_of_skin_and_shell() -> None:

@@ -144,7 +144,7 @@ def sample_limb(seed: int, least_radius: float) -> Limb:
 
 
 def _amplitudes(rng: np.random.Generator, largest: float) -> Float64[np.ndarray, "2 h"]:
-    return rng.uniform(-1, 1, (2, len(HARMONICS))) * largest / np.array(HARMONICS)
+    return np.asarray(rng.uniform(-1, 1, (2, len(HARMONICS))) * largest / np.array(HARMONICS))
 
 
 def _waves(amplitudes: Float64[np.ndarray, "2 h"], angle: Field) -> Field:

@@ -26,7 +26,7 @@ ENCAPSULATED, CAPSULE_MM = 0.3, (0.3, 1.5)
 BULGE_MM = 8.0
 """Over which the skin passes into a bulge."""
 Depth = Literal["deep", "superficial"]
-DEPTHS: Mapping[Depth, float] = MappingProxyType({"deep": 0.7, "superficial": 0.3})
+DEPTHS: Mapping[str, float] = MappingProxyType({"deep": 0.7, "superficial": 0.3})
 """Below the fascia, between muscles, or above it in the fat."""
 KINDS: Mapping[str, float] = MappingProxyType({"like muscle": 0.75, "with fat": 0.13, "with blood": 0.12})
 GRAIN_MM = (6.0, 20.0)

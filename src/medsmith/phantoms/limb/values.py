@@ -82,7 +82,7 @@ def _t1_scanned(image: Field, rng: np.random.Generator) -> Field:
     low, high = np.log(T1_NOISE)
     sd = FAT_SIGNAL * float(np.exp(rng.uniform(low, high)))
     signal = np.maximum(image, 0) * sample_receive_field(rng).on(image.shape)
-    return np.rint(rician(np.asarray(signal, np.float32), sd, rng))
+    return np.asarray(np.rint(rician(np.asarray(signal, np.float32), sd, rng)))
 
 
 def _ct_levels(tumor: Tumor, rng: np.random.Generator) -> Levels:
@@ -98,7 +98,7 @@ def _ct_levels(tumor: Tumor, rng: np.random.Generator) -> Levels:
 def _ct_scanned(image: Field, rng: np.random.Generator) -> Field:
     sd = np.float32(rng.uniform(*CT_NOISE))
     noise = rng.standard_normal(image.shape, dtype=np.float32) * sd
-    return np.rint(np.clip(image + noise, -1024, 3071))
+    return np.asarray(np.rint(np.clip(image + noise, -1024, 3071)))
 
 
 T1 = Modality(_t1_levels, _t1_scanned, (10.0, 50.0))
