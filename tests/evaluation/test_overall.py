@@ -102,6 +102,17 @@ def test_the_verdict_on_copies_is_that_of_the_test_against_chance(chance, answer
     assert verdicts(found.evaluation, found.privacy, found.utility)[1].startswith(answer)
 
 
+def test_cases_whose_membership_is_inferred_are_not_private(report, monkeypatch):
+    found = report[1]
+    (what, membership), *_ = found.privacy.membership.items()
+    assert not membership.leaks
+    assert "told from held-out ones" not in verdicts(found.evaluation, found.privacy, found.utility)[1]
+    leaking = {what: replace(membership, corrected=0.004)}
+    monkeypatch.setattr(type(found.privacy), "membership", leaking)
+    said = verdicts(found.evaluation, found.privacy, found.utility)[1]
+    assert said.startswith(f"Private? No: training cases are told from held-out ones by {what} (p = 0.004, AUC ")
+
+
 def test_the_verdict_on_use_names_every_arm_with_a_gain_or_a_loss(report):
     found = report[1]
     (size,) = found.utility.sizes

@@ -86,13 +86,20 @@ def _private(privacy: Privacy) -> str:
     counts = [f"{round(share.value * share.n)} of {share.n} {name}" for name, (share, _) in found.items()]
     chances = {against_chance(*each) for each in found.values()}
     exact = {name: len(each.exact) for name, each in images.items() if each is not None and each.exact}
-    answer = "No more near-copies than chance explains"
+    against: list[str] = []
+    for_it = "No more near-copies than chance explains"
     if exact:
-        answer = f"No: exact copies of training cases ({', '.join(f'{n} {name}' for name, n in exact.items())})"
+        against.append(f"exact copies of training cases ({', '.join(f'{n} {name}' for name, n in exact.items())})")
     elif Chance.BEYOND in chances:
-        answer = "No: more near-copies than chance explains"
+        against.append("more near-copies than chance explains")
     elif Chance.UNTOLD in chances:
-        answer = "Unknown: there are near-copies, and too few real cases to tell whether chance explains them"
+        for_it = "Unknown: there are near-copies, and too few real cases to tell whether chance explains them"
+    against += [
+        f"training cases are told from held-out ones by {what} (p = {each.corrected:.2g}, AUC {each.auc})"
+        for what, each in privacy.membership.items()
+        if each.leaks
+    ]
+    answer = f"No: {'; '.join(against)}" if against else for_it
     return f"Private? {answer}: {', '.join(counts)} are above the thresholds for copies."
 
 
