@@ -111,7 +111,7 @@ def measure_labels(maker: Maker, real: RealCases, count: int, progress: Progress
         raise RequestError("label fidelity", f"no label is in {LEAST_PAIRS} of the cases made", cure="make more")
     return LabelFidelity(
         dict(zip(structures, corrected([*structures.values()]), strict=True)),
-        {name: mean_of_few(tested[:, names.index(name)], "test cases") for name in structures},
+        {name: mean_of_few(tested[:, names.index(name)], "test cases", (0.0, 1.0)) for name in structures},
         len(made),
         tuple(_pictures(networks[0], made, loaded["made"])),
         notes,

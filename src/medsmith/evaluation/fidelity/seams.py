@@ -78,7 +78,7 @@ def measure_seams(cases: Iterable[PaintedCase], *, seed: int) -> Estimate | None
         for index in np.flatnonzero(fold == number):
             pair = described[index]
             areas[index] = roc_auc_score(_truth(pair), model.decision_function(np.concatenate(pair)))
-    return mean_of_few(areas, "cases")
+    return mean_of_few(areas, "cases", (0.0, 1.0))
 
 
 def _truth(pair: tuple[Float64[np.ndarray, "n d"], Float64[np.ndarray, "m d"]]) -> Int[np.ndarray, " both"]:
