@@ -127,7 +127,7 @@ def _everything(
         progress=terminal().progress,
         report=terminal().note,
     )
-    lines = [*verdicts(found.evaluation, found.privacy, found.utility), f"report: {out / PAGE}"]
+    lines = [*verdicts(found.evaluation, found.labels, found.privacy, found.utility), f"report: {out / PAGE}"]
     terminal().result({**found.as_json(), "report": out / PAGE}, lines)
 
 
