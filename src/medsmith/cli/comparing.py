@@ -12,7 +12,9 @@ from medsmith.cli.options import (
     Gain,
     GeneratorCohort,
     MethodFiles,
+    MoreCases,
     PatientGroup,
+    ProceduralCases,
     ResultsFolder,
     SegmenterBatch,
     SegmenterSteps,
@@ -172,9 +174,8 @@ def utility(  # noqa: PLR0913
     synthetic: SyntheticForTraining,
     test: TestCohort,
     out: ResultsFolder,
-    more: Annotated[
-        Path | None, typer.Option(help="Further real cases, for an arm that shows what they bring.")
-    ] = None,
+    more: MoreCases = None,
+    procedural: ProceduralCases = None,
     training: GeneratorCohort = None,
     cases: Annotated[
         str | None,
@@ -219,6 +220,7 @@ def utility(  # noqa: PLR0913
         out,
         more=more,
         training=training,
+        procedural=procedural,
         options=options,
         config=config,
         progress=terminal().progress,

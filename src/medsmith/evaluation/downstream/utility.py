@@ -11,7 +11,14 @@ from medsmith.cases.cohort_like import CohortLike
 from medsmith.evaluation.downstream.architectures import grid_multiple
 from medsmith.evaluation.downstream.arm_results import Tested
 from medsmith.evaluation.downstream.arms import plan_arms
-from medsmith.evaluation.downstream.inputs import Cohorts, check_compatible, check_settings, grid_edge, settings_of
+from medsmith.evaluation.downstream.inputs import (
+    MADE,
+    Cohorts,
+    check_compatible,
+    check_settings,
+    grid_edge,
+    settings_of,
+)
 from medsmith.evaluation.downstream.loaded_cohort import LoadedCohort, load_cohort
 from medsmith.evaluation.downstream.networks import FOLDER, Job, Material, devices_line, jobs_of, train_missing
 from medsmith.evaluation.downstream.options import UtilityOptions
@@ -48,6 +55,7 @@ def utility(  # noqa: PLR0913
     *,
     more: CohortLike | None = None,
     training: CohortLike | None = None,
+    procedural: CohortLike | None = None,
     options: UtilityOptions | None = None,
     config: SegmenterConfig | None = None,
     facts: Mapping[str, str] | None = None,
@@ -66,6 +74,7 @@ def utility(  # noqa: PLR0913
         out: folder of the results.
         more: further real cases, for an arm that shows what they would bring.
         training: the cohort that the generator was trained on, if it is not ``real``.
+        procedural: phantoms of the same kind, for an arm that mixes them with the real cases as R + S does S.
         options: subsets, seeds, shares, measures.
         config: training settings, equal for all arms.
         facts: additional lines of the report, such as date and machine.
@@ -80,7 +89,7 @@ def utility(  # noqa: PLR0913
         FileError: another file is in the place of the result.
     """
     config, options, progress = config or SegmenterConfig(), options or UtilityOptions(), progress or NullProgress()
-    cohorts, out = Cohorts.of(real, synthetic, test, more, training), Path(out)
+    cohorts, out = Cohorts.of(real, synthetic, test, more, training, procedural), Path(out)
     check_results_folder(out, (RECORD, PAGE), [cohort.root for cohort in cohorts.named.values()])
     check_compatible(cohorts)
     generator = check_generator(cohorts.synthetic, cohorts.test, cohorts.of_generator)
@@ -117,7 +126,7 @@ def _material(cohorts: Cohorts, edge: int, options: UtilityOptions, progress: Pr
         keys["generator's"] = read_keys(cohorts.training, "generator's", progress)
     test = keys.pop("test")
     check_hashes(test, keys)
-    others = [each for name, each in keys.items() if name not in ("real", "synthetic")]
+    others = [each for name, each in keys.items() if name not in ("real", *MADE)]
     apart = separated(keys["real"], test, others, keys["synthetic"], options.group, options.scenes)
     names = tuple(sorted(cohorts.real.label_names, key=cohorts.real.label_names.__getitem__))[1:]
     material = Material(
@@ -127,6 +136,7 @@ def _material(cohorts: Cohorts, edge: int, options: UtilityOptions, progress: Pr
         only_cases(loaded["test"], apart.patients),
         cohorts.real.channel_names,
         names,
+        loaded.get("procedural"),
     )
     _check_structures(material.test, apart)
     return material, replace(apart, patients={case_id: apart.patients[case_id] for case_id in material.test.ids})
@@ -134,7 +144,8 @@ def _material(cohorts: Cohorts, edge: int, options: UtilityOptions, progress: Pr
 
 def _planned(apart: Separation, options: UtilityOptions, material: Material) -> list[list[Job]]:
     """The networks of each size."""
-    arms = plan_arms(options.shares, options.mirror_of(material.structures), more=material.more is not None)
+    more, procedural = material.more is not None, material.procedural is not None
+    arms = plan_arms(options.shares, options.mirror_of(material.structures), more=more, procedural=procedural)
     half = len(material.real) // 2
     sizes = options.cases or (half if half >= min(map(len, apart.groups)) else ALL,)
     return [jobs_of(size, draw_subsets(apart.groups, size, options.subsets), arms, options.seeds) for size in sizes]
