@@ -20,7 +20,7 @@ from medsmith.evaluation.downstream.inputs import (
     settings_of,
 )
 from medsmith.evaluation.downstream.loaded_cohort import LoadedCohort, load_cohort
-from medsmith.evaluation.downstream.networks import FOLDER, Job, Material, devices_line, jobs_of, train_missing
+from medsmith.evaluation.downstream.networks import Job, Material, devices_line, jobs_of, train_missing
 from medsmith.evaluation.downstream.options import UtilityOptions
 from medsmith.evaluation.downstream.page import utility_page
 from medsmith.evaluation.downstream.result import Utility
@@ -39,7 +39,7 @@ from medsmith.evaluation.downstream.subsets import ALL, draw_subsets
 from medsmith.evaluation.downstream.summary import Summary
 from medsmith.evaluation.pages.page import check_results_folder, write_page
 from medsmith.evaluation.roles import role_notes
-from medsmith.formats.atomic import remove_temporary_files, remove_temporary_files_below, write_json
+from medsmith.formats.atomic import remove_temporary_files_below, write_json
 from medsmith.formats.lock import hold_output
 from medsmith.progress import NullProgress, Progress, silent
 
@@ -64,8 +64,7 @@ def utility(  # noqa: PLR0913
 ) -> Utility:
     """Networks trained on R, S, S then R, R + S and controls, tested on real patients that nothing learned from.
 
-    Writes ``utility.json`` and ``utility.html``. The result of each network is saved in ``out``; the same call resumes
-    an interrupted one.
+    Writes ``utility.json`` and ``utility.html``; each network's result is kept in ``out``, and the same call resumes.
 
     Args:
         real: real training cases, of which subsets R are drawn.
@@ -98,8 +97,7 @@ def utility(  # noqa: PLR0913
     jobs = _planned(apart, options, material)
     with hold_output(out):
         check_settings(out, settings := settings_of(cohorts, edge, config, options))
-        remove_temporary_files(out)
-        remove_temporary_files_below(out / FOLDER)
+        remove_temporary_files_below(out)
         train_missing(out, list(chain(*jobs)), material, options, config, progress, report)
         summary = Summary(out, Tested(apart.patients, material.structures, material.mm, options.gain), config.steps)
         sizes, unit = tuple(map(summary.of_size, jobs)), "mm" if material.mm else "pixels"
