@@ -65,6 +65,13 @@ PatientGroup = Annotated[
         help="Regular expression that extracts the patient from a case id. Each case is its own patient if omitted."
     ),
 ]
+OneOfEachPatient = Annotated[
+    str | None,
+    typer.Option(
+        "--group",
+        help="Regular expression that extracts the patient from the id of a real case: one case of each is compared.",
+    ),
+]
 Scenes = Literal["apart", "ignored"]
 """As in ``UtilityOptions``."""
 TestScenes = Annotated[

@@ -12,17 +12,18 @@ from medsmith.cases.cohort_like import CohortLike, as_cohort
 from medsmith.errors import RequestError
 from medsmith.evaluation.adherence.label_fidelity import RealCases, label_fidelity
 from medsmith.evaluation.adherence.result import LabelFidelity
-from medsmith.evaluation.compare_cohorts import asked_facts, compare_cohorts, options_line
+from medsmith.evaluation.asked import asked_facts, options_line
+from medsmith.evaluation.compare_cohorts import compare_cohorts
 from medsmith.evaluation.downstream import SegmenterConfig, Utility, UtilityOptions, utility
 from medsmith.evaluation.fidelity.extractors import Extractor
 from medsmith.evaluation.kept_folder import folder_key
 from medsmith.evaluation.pages.earlier_report import check_same_report
 from medsmith.evaluation.pages.overall_page import overall_page
-from medsmith.evaluation.pages.page import WARNING, check_results_folder, write_page
+from medsmith.evaluation.pages.page import WARNING, check_results_folder, write_report
 from medsmith.evaluation.privacy.measuring import privacy_and_page
 from medsmith.evaluation.privacy.result import Privacy
 from medsmith.evaluation.result import Evaluation
-from medsmith.formats.atomic import remove_temporary_files, write_json
+from medsmith.formats.atomic import remove_temporary_files
 from medsmith.formats.lock import hold_output
 from medsmith.progress import NullProgress, Progress, silent
 
@@ -77,8 +78,7 @@ def evaluate_all(  # noqa: PLR0913
 ) -> Overall:
     """Distances, label fidelity, copies and utility on one page; writes ``evaluation.json`` and ``evaluation.html``.
 
-    The same call continues an interrupted one: the parts keep what they have done in ``out``/privacy,
-    ``out``/utility, which also have pages of their own, and ``out``/adherence.
+    The same call continues an interrupted one: what is done is kept in ``out``/privacy, /utility and /adherence.
 
     Args:
         real: labeled cases of patients that the generator was not trained on: compared with, held out for membership,
@@ -88,7 +88,7 @@ def evaluate_all(  # noqa: PLR0913
         training: labeled training cohort of the generator, which segmentation networks learn from as well.
         size: edge of the common grid of the distances, as in ``evaluate``.
         extractors: of the distances, as in ``evaluate``.
-        options: of the utility experiment.
+        options: of the utility experiment; ``group`` is that of ``evaluate`` as well.
         config: of its networks.
         facts: additional lines of the report.
         progress: display of the progress.
@@ -100,21 +100,27 @@ def evaluate_all(  # noqa: PLR0913
     real, synthetic, training = as_cohort(real), as_cohort(synthetic), as_cohort(training)
     out, progress = Path(out), progress or NullProgress()
     check_results_folder(out, (RECORD, PAGE), [each.root for each in (real, synthetic, training)])
-    options_asked = options_line(size, None, None, extractors)
-    check_same_report(out / RECORD, lambda: asked_facts(real, synthetic, training, options_asked), "evaluation")
+    group = options.group if options else None
+    line = options_line(size, None, None, extractors, group)
+    check_same_report(out / RECORD, lambda: asked_facts(real, synthetic, training, line, group), "evaluation")
     compared = compare_cohorts(
-        real, synthetic, out, training=training, size=size, extractors=extractors, facts=facts, progress=progress
+        real,
+        synthetic,
+        out,
+        training=training,
+        size=size,
+        extractors=extractors,
+        group=group,
+        facts=facts,
+        progress=progress,
     )
-    privacy, privacy_page = privacy_and_page(synthetic, training, out / PRIVACY, held_out=real, progress=progress)
+    privacy, page = privacy_and_page(synthetic, training, out / PRIVACY, held_out=real, progress=progress)
     helped = utility(
         training, synthetic, real, out / UTILITY, options=options, config=config, progress=progress, report=report
     )
     cases = RealCases(training, real, config or SegmenterConfig())
     found = Overall(compared.evaluation, privacy, helped, _labels(synthetic, cases, out / ADHERENCE, progress))
-    with hold_output(out):
-        remove_temporary_files(out)
-        write_json(out / RECORD, found.as_json())
-        write_page(overall_page(compared, (privacy, privacy_page), helped, found.labels), out / PAGE)
+    write_report(out, (RECORD, PAGE), found.as_json(), overall_page(compared, (privacy, page), helped, found.labels))
     return found
 
 
