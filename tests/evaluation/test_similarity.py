@@ -12,7 +12,7 @@ from medsmith.evaluation.fidelity.diversity import (
     ms_ssim,
 )
 from medsmith.evaluation.fidelity.permutation import permutation_test
-from medsmith.evaluation.fidelity.seams import PaintedCase, _borders, boxes_of, grown, measure_seams
+from medsmith.evaluation.fidelity.seams import PaintedCase, _borders, _folds, boxes_of, grown, measure_seams
 from medsmith.evaluation.pages.sections import seam_sentence
 
 
@@ -152,6 +152,16 @@ def test_an_interval_of_diversity_ends_where_similarities_do():
     found = [_estimate(value, (0.1,), 4, 0.0) for value in (0.1, 0.9)]
     assert (found[0].low, found[1].high) == (0, 1)
     assert _estimate(0.0, (0.5, 0.5), 4, -1.0).low == -1
+
+
+def test_cases_of_one_scan_are_in_one_fold():
+    scans = ["scan a", "scan b", "scan a", "3", "4", "5", "scan b", "7"]
+    for seed in range(5):
+        fold = _folds(scans, np.random.default_rng(seed))
+        assert fold[0] == fold[2]
+        assert fold[1] == fold[6]
+        assert sorted({*fold.tolist()}) == [0, 1, 2, 3, 4]
+    assert sorted(_folds(["scan a"] * 7, np.random.default_rng(0)).tolist()) == [0, 0, 1, 1, 2, 3, 4]
 
 
 def test_patches_never_show_the_lesion():
