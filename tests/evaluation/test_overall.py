@@ -8,6 +8,8 @@ import pytest
 
 from medsmith import Cohort, SegmenterConfig, UtilityOptions, phantom
 from medsmith.cli import main
+from medsmith.errors import RequestError
+from medsmith.evaluation.adherence.label_fidelity import RealCases, label_fidelity
 from medsmith.evaluation.downstream.result import GAIN, LOSS, NONE
 from medsmith.evaluation.fidelity.bootstrap import Estimate
 from medsmith.evaluation.fidelity.radiomics import Radiomics
@@ -16,6 +18,7 @@ from medsmith.evaluation.overall import evaluate_all
 from medsmith.evaluation.pages import overall_page
 from medsmith.evaluation.pages.overall_page import verdicts
 from medsmith.evaluation.privacy.chance import Chance
+from medsmith.progress import NullProgress
 
 
 def test_the_realism_score_by_hand():
@@ -33,7 +36,7 @@ def test_realism_needs_neighbors():
 @pytest.fixture(scope="module")
 def cohorts(tmp_path_factory):
     root = tmp_path_factory.mktemp("overall")
-    counts = {"train": (10, 0), "test": (9, 1), "synthetic": (6, 2)}
+    counts = {"train": (10, 0), "test": (9, 1), "synthetic": (10, 2)}
     return {name: phantom("breast", root / name, count, seed=seed, size=32) for name, (count, seed) in counts.items()}
 
 
@@ -52,19 +55,21 @@ def report(cohorts, tmp_path_factory):
 
 def test_the_page_answers_first_and_has_every_part(report):
     page = (report[0] / "evaluation.html").read_text()
-    answers = [page.index(f"<li>{question}?") for question in ("Real enough", "Private", "Useful")]
+    answers = [page.index(f"<li>{question}?") for question in ("Real enough", "Obedient", "Private", "Useful")]
     assert answers == sorted(answers)
     for title in ("Which are real?", "Best and worst", "What these data cannot show", "Which were real"):
         assert f"<h2>{title}</h2>" in page
         assert page.index(f"<h2>{title}</h2>") > answers[-1]
     assert "<h2>Useful: Every arm</h2>" in page
     assert "<h2>Private: Copies of whole images</h2>" in page
+    assert "<h2>Obedient: label fidelity</h2>" in page
     assert "http" not in page.replace("http-equiv", "")
 
 
-def test_the_record_holds_the_three_parts(report):
+def test_the_record_holds_every_part(report):
     record = json.loads((report[0] / "evaluation.json").read_text())
-    assert set(record) == {"warning", "evaluation", "privacy", "utility"}
+    assert set(record) == {"warning", "evaluation", "label_fidelity", "privacy", "utility"}
+    assert list(record["label_fidelity"]["structures"]) == ["lesion"]
     assert record["privacy"] == json.loads((report[0] / "privacy" / "privacy.json").read_text())
     assert record["utility"]["sizes"][0]["test_patients"] <= 9
 
@@ -99,7 +104,40 @@ def test_a_synthetic_cohort_stays_as_it_is(report, cohorts):
 def test_the_verdict_on_copies_is_that_of_the_test_against_chance(chance, answer, report, monkeypatch):
     monkeypatch.setattr(overall_page, "against_chance", lambda _flagged, _threshold: chance)
     found = report[1]
-    assert verdicts(found.evaluation, found.privacy, found.utility)[1].startswith(answer)
+    assert verdicts(found.evaluation, found.labels, found.privacy, found.utility)[2].startswith(answer)
+
+
+def test_the_verdict_on_obedience_is_that_of_the_segmenters(report, cohorts, tmp_path):
+    found = report[1]
+    (name, result), *_ = found.labels.structures.items()
+
+    def said(labels):
+        return verdicts(found.evaluation, labels, found.privacy, found.utility)[1]
+
+    sure = {name: replace(result, auc=Estimate(0.99, 0.9, 1.0, 10, "by hand"), corrected=0.01)}
+    numbers = f"Label '{name}': Dice {result.values[:, 1].mean():.3g} with its own map, "
+    follows = "Obedient? Images follow their label maps, as far as segmenters can tell. "
+    assert said(replace(found.labels, structures=sure)).startswith(follows + numbers)
+    unsure = {name: replace(result, auc=Estimate(0.6, 0.4, 0.8, 10, "by hand"))}
+    answer = f"Obedient? Not shown: what segmenters find does not depend on the map ({name}). "
+    assert said(replace(found.labels, structures=unsure)).startswith(answer + numbers)
+    few = cohorts["synthetic"].subset(cohorts["synthetic"].ids[:4])
+    cases = RealCases(cohorts["train"], cohorts["test"], SegmenterConfig(steps=2, batch=2))
+    with pytest.raises(RequestError, match="no label is in 10 of the 4 synthetic cases and in a test case"):
+        label_fidelity(few, cases, tmp_path / "kept", NullProgress())
+    assert not (tmp_path / "kept").exists()
+    assert said("too few") == "Obedient? Unknown: too few."
+
+
+def test_cases_whose_membership_is_inferred_are_not_private(report, monkeypatch):
+    found = report[1]
+    (what, membership), *_ = found.privacy.membership.items()
+    assert not membership.leaks
+    assert "told from held-out ones" not in verdicts(found.evaluation, found.labels, found.privacy, found.utility)[2]
+    leaking = {what: replace(membership, corrected=0.004)}
+    monkeypatch.setattr(type(found.privacy), "membership", leaking)
+    said = verdicts(found.evaluation, found.labels, found.privacy, found.utility)[2]
+    assert said.startswith(f"Private? No: training cases are told from held-out ones by {what} (p = 0.004, AUC ")
 
 
 def test_the_verdict_on_use_names_every_arm_with_a_gain_or_a_loss(report):
@@ -114,7 +152,7 @@ def test_the_verdict_on_use_names_every_arm_with_a_gain_or_a_loss(report):
             dice = each.dice if each.dice.gain is None else replace(each.dice, gain=gain)
             arms.append(replace(each, measures={**each.measures, "dice": dice}, verdict=verdict))
         utility = replace(found.utility, sizes=(replace(size, arms=tuple(arms)),))
-        return verdicts(found.evaluation, found.privacy, utility)[2]
+        return verdicts(found.evaluation, found.labels, found.privacy, utility)[3]
 
     answer = f"R + S against strong augmentation, {size.name}: +0.0 points of Dice (-2.0 to +2.0)."
     assert said() == f"Useful? Not that this experiment can show: {answer}"

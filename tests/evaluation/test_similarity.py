@@ -7,14 +7,12 @@ from scipy import stats
 
 from medsmith.evaluation.fidelity.bootstrap import Estimate
 from medsmith.evaluation.fidelity.diversity import (
-    METHOD,
-    METHOD_OF_DIFFERENCE,
     _estimate,
     compare_diversity,
     ms_ssim,
 )
 from medsmith.evaluation.fidelity.permutation import permutation_test
-from medsmith.evaluation.fidelity.seams import PaintedCase, _borders, boxes_of, grown, measure_seams
+from medsmith.evaluation.fidelity.seams import PaintedCase, _borders, _folds, boxes_of, grown, measure_seams
 from medsmith.evaluation.pages.sections import seam_sentence
 
 
@@ -134,17 +132,36 @@ def test_the_page_claims_no_more_on_seams_than_the_interval_shows(low, value, hi
 
 
 def test_the_interval_of_diversity_is_that_of_welch():
-    variances = (2.0, 0.5)
-    found = _estimate(1.0, variances, 10, METHOD_OF_DIFFERENCE)
+    variances = (0.002, 0.0005)
+    found = _estimate(0.5, variances, 10, -1.0)
     # Two samples of 10 whose means have these variances: standard deviation (10 variance) ** .5 each.
     first, second = (np.linspace(-1, 1, 10) for _ in variances)
     first, second = (x / x.std(ddof=1) * (10 * v) ** 0.5 for x, v in zip((first, second), variances, strict=True))
-    low, high = stats.ttest_ind(first + 1, second, equal_var=False).confidence_interval(0.95)
+    low, high = stats.ttest_ind(first + 0.5, second, equal_var=False).confidence_interval(0.95)
     assert [found.low, found.high] == pytest.approx([low, high])
-    single = _estimate(1.0, (2.0,), 10, METHOD)
-    assert single.high - 1 == pytest.approx(stats.t.ppf(0.975, 9) * 2**0.5)
-    assert "half" not in single.interval + found.interval
-    assert _estimate(1.0, (0.0, 0.0), 10, METHOD).low == 1
+    single = _estimate(0.5, (0.002,), 10, 0.0)
+    assert single.high - 0.5 == pytest.approx(stats.t.ppf(0.975, 9) * 0.002**0.5)
+    assert (single.interval, found.interval) == (
+        "Student's, jackknife over cases",
+        "Student's, jackknife over the cases of both cohorts",
+    )
+    assert _estimate(1.0, (0.0, 0.0), 10, -1.0).low == 1
+
+
+def test_an_interval_of_diversity_ends_where_similarities_do():
+    found = [_estimate(value, (0.1,), 4, 0.0) for value in (0.1, 0.9)]
+    assert (found[0].low, found[1].high) == (0, 1)
+    assert _estimate(0.0, (0.5, 0.5), 4, -1.0).low == -1
+
+
+def test_cases_of_one_scan_are_in_one_fold():
+    scans = ["scan a", "scan b", "scan a", "3", "4", "5", "scan b", "7"]
+    for seed in range(5):
+        fold = _folds(scans, np.random.default_rng(seed))
+        assert fold[0] == fold[2]
+        assert fold[1] == fold[6]
+        assert sorted({*fold.tolist()}) == [0, 1, 2, 3, 4]
+    assert sorted(_folds(["scan a"] * 7, np.random.default_rng(0)).tolist()) == [0, 0, 1, 1, 2, 3, 4]
 
 
 def test_patches_never_show_the_lesion():

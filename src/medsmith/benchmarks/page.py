@@ -92,7 +92,8 @@ def _utility(result: BenchResult) -> Section:
     ]
     sentence = (
         "Dice of segmentation networks on the test cases; gains are paired, over real cases with strong augmentation "
-        "at equal steps."
+        "at equal steps. R is a random half of the cases to learn from, and the generators learned from all of them: a "
+        "gain includes what the other half taught them."
     )
     return Section("Utility", [sentence], (Table(["", "trained on", "Dice", "gain", "verdict"], rows),))
 

@@ -11,8 +11,10 @@ from medsmith.cli.checks import check_comparable, check_given_roles
 from medsmith.cli.options import (
     Gain,
     GeneratorCohort,
-    MethodFiles,
+    MoreCases,
+    OneOfEachPatient,
     PatientGroup,
+    ProceduralCases,
     ResultsFolder,
     SegmenterBatch,
     SegmenterSteps,
@@ -65,19 +67,20 @@ def evaluate(
             "with a safetensors file of weights; repeat for several. Default: inception if installed, and radiomics."
         ),
     ] = None,
+    group: OneOfEachPatient = None,
     all_: Annotated[
         bool,
         typer.Option(
             "--all",
-            help="Everything on one page: distances, privacy (--training, REAL held out) and utility (trained on "
-            "--training, tested on REAL). Trains networks for hours; run again to continue.",
+            help="Everything on one page: distances, label fidelity and utility (networks trained on --training, "
+            "tested on REAL), privacy (REAL held out). Trains networks for hours; run again to continue.",
         ),
     ] = False,
 ) -> None:
     """Compare a synthetic cohort with a real one: feature distances, copied cases, masks, example images."""
-    check_comparable(real, synthetic, training)
+    check_comparable(real, synthetic, training, group)
     if all_:
-        _everything(real, synthetic, out, training, size, extractor or ())
+        _everything(real, synthetic, out, training, size, extractor or (), group)
         return
     with terminal().loading():
         from medsmith.cases.cohort import Cohort
@@ -93,6 +96,7 @@ def evaluate(
         training=training_cohort,
         size=size,
         extractors=extractors_named(extractor or ()),
+        group=group,
         progress=terminal().progress,
     )
     page = out / "evaluation.html"
@@ -100,7 +104,13 @@ def evaluate(
 
 
 def _everything(
-    real: Path, synthetic: Path, out: Path, training: Path | None, size: int | None, extractors: Sequence[str]
+    real: Path,
+    synthetic: Path,
+    out: Path,
+    training: Path | None,
+    size: int | None,
+    extractors: Sequence[str],
+    group: str | None,
 ) -> None:
     """``evaluate --all``.
 
@@ -113,6 +123,7 @@ def _everything(
     if training is None:
         raise RequestError("--all", "no --training", "the generator's training cohort", "name it")
     import_monai()
+    from medsmith.evaluation.downstream import UtilityOptions
     from medsmith.evaluation.fidelity.named_extractors import extractors_named
     from medsmith.evaluation.overall import PAGE, evaluate_all
     from medsmith.evaluation.pages.overall_page import verdicts
@@ -124,10 +135,11 @@ def _everything(
         training=training,
         size=size,
         extractors=extractors_named(extractors),
+        options=UtilityOptions(group=group),
         progress=terminal().progress,
         report=terminal().note,
     )
-    lines = [*verdicts(found.evaluation, found.privacy, found.utility), f"report: {out / PAGE}"]
+    lines = [*verdicts(found.evaluation, found.labels, found.privacy, found.utility), f"report: {out / PAGE}"]
     terminal().result({**found.as_json(), "report": out / PAGE}, lines)
 
 
@@ -172,9 +184,8 @@ def utility(  # noqa: PLR0913
     synthetic: SyntheticForTraining,
     test: TestCohort,
     out: ResultsFolder,
-    more: Annotated[
-        Path | None, typer.Option(help="Further real cases, for an arm that shows what they bring.")
-    ] = None,
+    more: MoreCases = None,
+    procedural: ProceduralCases = None,
     training: GeneratorCohort = None,
     cases: Annotated[
         str | None,
@@ -219,6 +230,7 @@ def utility(  # noqa: PLR0913
         out,
         more=more,
         training=training,
+        procedural=procedural,
         options=options,
         config=config,
         progress=terminal().progress,
@@ -226,60 +238,6 @@ def utility(  # noqa: PLR0913
     )
     page = out / "utility.html"
     terminal().result({**result.as_json(), "report": page}, [*summary_lines(result), f"report: {page}"])
-
-
-@app.command()
-def adherence(  # noqa: PLR0913
-    run: Annotated[str, typer.Argument(help="Run folder, or the name of shipped weights, such as lesiondiffusion.")],
-    out: Annotated[Path, typer.Argument(help="Output folder for the report; run again to continue.")],
-    templates: Annotated[
-        Path | None, typer.Option(help="Cohort of scans, or of label maps to follow, for methods that need it.")
-    ] = None,
-    anatomy: Annotated[Path | None, typer.Option(help="Shape space of label maps, for mddpm.")] = None,
-    pathology: Annotated[Path | None, typer.Option(help="Cohort of slices with lesions, for mddpm.")] = None,
-    attribute: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Attribute to measure, such as shape; an unknown name lists the known. Repeatable. Default: all."
-        ),
-    ] = None,
-    pairs: Annotated[
-        int, typer.Option(min=10, help="Pairs of each attribute, at least 10; cases for the label fidelity.")
-    ] = 50,
-    real: Annotated[
-        Path | None,
-        typer.Option(help="Labeled real cohort to train segmenters on, for the label fidelity; with --test."),
-    ] = None,
-    test: Annotated[Path | None, typer.Option(help="Real cohort of other patients to test them on.")] = None,
-    steps: Annotated[int, typer.Option(min=2, help="Gradient steps of each segmenter.")] = 1000,
-    batch: Annotated[int, typer.Option(min=1, help="Cases per step.")] = 16,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of all cases and segmenters.")] = 0,
-    method_file: MethodFiles = None,  # noqa: ARG001
-) -> None:
-    """Measure whether cases are what was asked for: pairs of requests that differ in one attribute; label fidelity."""
-    if real is not None:
-        from medsmith.lazy_imports import import_monai
-
-        import_monai()
-    from medsmith.evaluation.adherence import AdherenceOptions, summary_lines
-    from medsmith.evaluation.adherence import adherence as measure
-    from medsmith.methods.config import validated
-
-    trained = {"steps": steps, "batch": batch}
-    chosen = {"attributes": tuple(attribute or ()), "pairs": pairs, "seed": seed, **trained}
-    result = measure(
-        run,
-        out,
-        templates=templates,
-        anatomy=anatomy,
-        pathology=pathology,
-        real=real,
-        test=test,
-        options=validated(AdherenceOptions, "adherence", chosen),
-        progress=terminal().progress,
-    )
-    page = out / "adherence.html"
-    terminal().result({**result.as_json(), "page": page}, (*summary_lines(result), f"report: {page}"))
 
 
 def _whole_numbers(text: str | None) -> tuple[int, ...] | None:

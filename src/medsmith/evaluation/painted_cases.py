@@ -33,6 +33,7 @@ def painted_cases(synthetic: Cohort, originals: Sequence[Cohort], channel: int) 
             _lesions(case),
             [grown(box, margin, image.shape) for box in boxes],
             _original(case, originals, channel),
+            _template(case),
         )
 
 
@@ -44,12 +45,18 @@ def _lesions(case: Case) -> Bool[np.ndarray, "x y z"]:
     return np.isin(case.labels, [*values, max(case.label_names.values())])
 
 
+def _template(case: Case) -> str | None:
+    """Id of the scan that was painted on, where the provenance names it."""
+    template = (case.provenance or {}).get("template")
+    return None if template is None else str(template)
+
+
 def _original(case: Case, originals: Sequence[Cohort], channel: int) -> Float32[np.ndarray, "x y z"] | None:
     """The scan that was painted on; None if no cohort has a scan of that name and shape."""
-    template = (case.provenance or {}).get("template")
+    template = _template(case)
     for cohort in originals:
         if template in cohort.ids_with_image:
-            found = canonical_case(cohort[str(template)])
+            found = canonical_case(cohort[template])
             if found.geometry.shape == case.geometry.shape:
                 image: Float32[np.ndarray, "x y z"] = found.require_image()[channel]
                 return image

@@ -45,16 +45,18 @@ class PaintedCase:
         lesion: voxels of labels that were painted, or are lesions: no patch may show them.
         boxes: painted boxes, in voxels of the image.
         original: the image that was painted on; None if it is not at hand.
+        scan: name of what was painted on; None: of no other case. Cases of one scan are in one fold.
     """
 
     image: Volume
     lesion: Bool[np.ndarray, "x y z"]
     boxes: Sequence[Box]
     original: Volume | None = None
+    scan: str | None = None
 
 
 def measure_seams(cases: Iterable[PaintedCase], *, seed: int) -> Estimate | None:
-    """Area under the ROC curve between borders of painted boxes and untouched places, cross-validated by case.
+    """Area under the ROC curve between borders of painted boxes and untouched places, cross-validated by scan.
 
     Args:
         cases: synthetic images with painted boxes.
@@ -64,10 +66,16 @@ def measure_seams(cases: Iterable[PaintedCase], *, seed: int) -> Estimate | None
         Mean over cases of the AUC within a case, with Student's interval; None if fewer than six cases have patches.
     """
     rng = np.random.default_rng(seed)
-    described = [rows for case in cases if (rows := _describe(case, rng)) is not None]
+    described: list[tuple[Float64[np.ndarray, "n d"], Float64[np.ndarray, "m d"]]] = []
+    scans: list[str] = []
+    for number, case in enumerate(cases):
+        rows = _describe(case, rng)
+        if rows is not None:
+            described.append(rows)
+            scans.append(f"{number}" if case.scan is None else f"scan {case.scan}")
     if len(described) < MIN_CASES:
         return None
-    fold = rng.permutation(len(described)) % min(FOLDS, len(described))
+    fold = _folds(scans, rng)
     areas = np.empty(len(described))
     for number in range(int(fold.max()) + 1):
         training = [described[index] for index in np.flatnonzero(fold != number)]
@@ -78,7 +86,17 @@ def measure_seams(cases: Iterable[PaintedCase], *, seed: int) -> Estimate | None
         for index in np.flatnonzero(fold == number):
             pair = described[index]
             areas[index] = roc_auc_score(_truth(pair), model.decision_function(np.concatenate(pair)))
-    return mean_of_few(areas, "cases")
+    return mean_of_few(areas, "cases", (0.0, 1.0))
+
+
+def _folds(scans: Sequence[str], rng: np.random.Generator) -> Int[np.ndarray, " n"]:
+    """The fold of each case, whole scans in each: the classifier scores no scan that it knows. One alone is divided."""
+    names, owner = np.unique(scans, return_inverse=True)
+    if len(names) == 1:
+        owner = np.arange(len(scans))
+    groups = int(owner.max()) + 1
+    fold: Int[np.ndarray, " n"] = (rng.permutation(groups) % min(FOLDS, groups))[owner]
+    return fold
 
 
 def _truth(pair: tuple[Float64[np.ndarray, "n d"], Float64[np.ndarray, "m d"]]) -> Int[np.ndarray, " both"]:

@@ -6,6 +6,8 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Float64
 
+from medsmith.evaluation.adherence.page import label_lines, label_section
+from medsmith.evaluation.adherence.result import LabelFidelity
 from medsmith.evaluation.compare_cohorts import ComparedCohorts
 from medsmith.evaluation.downstream.page import utility_page
 from medsmith.evaluation.downstream.result import GAIN, LOSS, NONE, WITHHELD, ArmResult, Utility
@@ -32,31 +34,35 @@ _VERDICTS: Mapping[str, str] = {
 }
 
 
-def overall_page(compared: ComparedCohorts, privacy: Privacy, privacy_page: Page, utility: Utility) -> Page:
+def overall_page(
+    compared: ComparedCohorts, privacy: tuple[Privacy, Page], utility: Utility, labels: LabelFidelity | str
+) -> Page:
     """The report.
 
     Args:
         compared: the evaluation with its features.
-        privacy: copies and membership.
-        privacy_page: its report.
+        privacy: copies and membership, and their report.
         utility: what networks gain.
+        labels: what segmenters found of the label maps, or why that was not measured.
     """
-    parts = {"Real enough": compared.page, "Private": privacy_page, "Useful": utility_page(utility)}
+    found, page_of_privacy = privacy
+    parts = {"Real enough": compared.page, "Private": page_of_privacy, "Useful": utility_page(utility)}
     facts = {f"{name}: {key}": value for name, page in parts.items() for key, value in page.facts.items()}
     sections = [
         *_pictures(compared),
-        Section("What these data cannot show", _limits(compared.evaluation, privacy, utility)),
-        *(section for name, page in parts.items() for section in _named(name, page)),
+        Section("What these data cannot show", _limits(compared.evaluation, found, utility)),
+        *_named("Real enough", parts["Real enough"]),
+        *([] if isinstance(labels, str) else [replace(label_section(labels), title="Obedient: label fidelity")]),
+        *(section for name in ("Private", "Useful") for section in _named(name, parts[name])),
         *_answers(compared),
     ]
-    return Page(
-        compared.page.title, verdicts(compared.evaluation, privacy, utility), sections, facts, compared.page.links
-    )
+    answers = verdicts(compared.evaluation, labels, found, utility)
+    return Page(compared.page.title, answers, sections, facts, compared.page.links)
 
 
-def verdicts(evaluation: Evaluation, privacy: Privacy, utility: Utility) -> list[str]:
+def verdicts(evaluation: Evaluation, labels: LabelFidelity | str, privacy: Privacy, utility: Utility) -> list[str]:
     """One answer to each question."""
-    return [_real_enough(evaluation), _private(privacy), _useful(utility)]
+    return [_real_enough(evaluation), _obedient(labels), _private(privacy), _useful(utility)]
 
 
 def _real_enough(evaluation: Evaluation) -> str:
@@ -76,6 +82,17 @@ def _real_enough(evaluation: Evaluation) -> str:
     return f"Real enough? No: told apart from real cases by {'; '.join(apart)}.{also}"
 
 
+def _obedient(labels: LabelFidelity | str) -> str:
+    """Whether images show what their label maps say, as far as segmenters that know real cases alone can tell."""
+    if isinstance(labels, str):
+        return f"Obedient? Unknown: {labels}."
+    ignored = [name for name, result in labels.structures.items() if result.verdict != "controlled"]
+    answer = "Images follow their label maps, as far as segmenters can tell"
+    if ignored:
+        answer = f"Not shown: what segmenters find does not depend on the map ({', '.join(ignored)})"
+    return f"Obedient? {answer}. {' '.join(label_lines(labels))}"
+
+
 def _private(privacy: Privacy) -> str:
     images = {"images": privacy.images, "lesion regions": privacy.lesions}
     found = {name: (each.found.flagged, each.found.threshold) for name, each in images.items() if each is not None}
@@ -86,13 +103,20 @@ def _private(privacy: Privacy) -> str:
     counts = [f"{round(share.value * share.n)} of {share.n} {name}" for name, (share, _) in found.items()]
     chances = {against_chance(*each) for each in found.values()}
     exact = {name: len(each.exact) for name, each in images.items() if each is not None and each.exact}
-    answer = "No more near-copies than chance explains"
+    against: list[str] = []
+    for_it = "No more near-copies than chance explains"
     if exact:
-        answer = f"No: exact copies of training cases ({', '.join(f'{n} {name}' for name, n in exact.items())})"
+        against.append(f"exact copies of training cases ({', '.join(f'{n} {name}' for name, n in exact.items())})")
     elif Chance.BEYOND in chances:
-        answer = "No: more near-copies than chance explains"
+        against.append("more near-copies than chance explains")
     elif Chance.UNTOLD in chances:
-        answer = "Unknown: there are near-copies, and too few real cases to tell whether chance explains them"
+        for_it = "Unknown: there are near-copies, and too few real cases to tell whether chance explains them"
+    against += [
+        f"training cases are told from held-out ones by {what} (p = {each.corrected:.2g}, AUC {each.auc})"
+        for what, each in privacy.membership.items()
+        if each.leaks
+    ]
+    answer = f"No: {'; '.join(against)}" if against else for_it
     return f"Private? {answer}: {', '.join(counts)} are above the thresholds for copies."
 
 
