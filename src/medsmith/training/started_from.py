@@ -7,7 +7,6 @@ them.
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
 
 import torch
 from torch import Tensor
