@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -62,10 +63,10 @@ def test_preset_and_settings_are_those_of_the_weights(finished_run: Path) -> Non
 def test_the_same_call_continues_without_the_other_folder_changing_it(
     finished_run: Path, other_cohort: Cohort, tmp_path: Path
 ) -> None:
-    asked = {"settings": ["training.learning_rate=1e-3"], "start_from": finished_run}
-    calm = train("ddpm", other_cohort, tmp_path / "calm", budget=Budget(steps=4, checkpoint_seconds=0), **asked)
-    halted = train("ddpm", other_cohort, tmp_path / "halted", budget=FEW, **asked)
-    train("ddpm", other_cohort, halted, budget=Budget(steps=4, checkpoint_seconds=0), **asked)
+    again = partial(train, "ddpm", other_cohort, settings=["training.learning_rate=1e-3"], start_from=finished_run)
+    calm = again(tmp_path / "calm", budget=Budget(steps=4, checkpoint_seconds=0))
+    halted = again(tmp_path / "halted", budget=FEW)
+    again(halted, budget=Budget(steps=4, checkpoint_seconds=0))
     for name in ("weights.safetensors", "memory.safetensors", "run.json"):
         assert (calm / name).read_bytes() == (halted / name).read_bytes()
 
