@@ -1,10 +1,15 @@
 """Permutation test, diversity and seams: closed forms, a second library, planted differences."""
 
+import json
+import re
+
 import numpy as np
 import pytest
 import torch
 from scipy import stats
 
+from medsmith import phantom
+from medsmith.errors import FileError
 from medsmith.evaluation.fidelity.bootstrap import Estimate
 from medsmith.evaluation.fidelity.diversity import (
     METHOD,
@@ -16,6 +21,7 @@ from medsmith.evaluation.fidelity.diversity import (
 from medsmith.evaluation.fidelity.permutation import permutation_test
 from medsmith.evaluation.fidelity.seams import PaintedCase, _borders, boxes_of, grown, measure_seams
 from medsmith.evaluation.pages.sections import seam_sentence
+from medsmith.evaluation.painted_cases import painted_cases
 
 
 def test_the_permutation_test_is_exact_on_equal_laws():
@@ -158,3 +164,42 @@ def test_boxes_come_from_the_provenance():
     assert boxes_of(record) == [((1, 2, 3), (4, 5, 6))]
     assert boxes_of(None) == boxes_of({"seed": 3}) == []
     assert grown(((1, 2, 3), (4, 5, 6)), (2, 2, 2), (9, 9, 7)) == ((0, 0, 1), (6, 7, 7))
+
+
+@pytest.mark.parametrize("box", ["abcdef", [[1], [2]], [1, 2], [[None] * 3, [1, 2, 3]], [[0, 0, 0], [2.0, 2, 2]]])
+def test_a_box_that_is_none_is_told(box):
+    with pytest.raises((TypeError, ValueError)):
+        boxes_of({"lesions": [{"box": box}]})
+
+
+def test_an_empty_box_is_told():
+    with pytest.raises(ValueError, match="holds no voxel"):
+        boxes_of({"lesions": [{"box": [[9, 9, 0], [1, 1, 1]]}]})
+
+
+@pytest.mark.parametrize(
+    ("box", "line"),
+    [
+        ([[9, 9, 0], [1, 1, 1]], "is damaged; it holds what medsmith does not write; restore or remove it"),
+        ([[32, 2, 0], [40, 9, 1]], "names a box outside the image; 32 x 32 x 1 voxels; restore or remove it"),
+        ([[10**30, 2, 0], [10**31, 9, 1]], "names a box outside the image; 32 x 32 x 1 voxels; restore or remove it"),
+        ([[-5, -5, 0], [5, 0, 1]], "names a box outside the image; 32 x 32 x 1 voxels; restore or remove it"),
+    ],
+)
+def test_a_provenance_with_a_wrong_box_is_refused_by_name(tmp_path, box, line):
+    made = phantom("breast", tmp_path / "made", 1, size=32)
+    path = tmp_path / "made" / "provenance" / f"{made.ids[0]}.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "lesions": [{"box": box}]}))
+    with pytest.raises(FileError, match=f"^{re.escape(f'{path}: {line}')}$"):
+        list(painted_cases(made, [made], 0))
+
+
+def test_boxes_that_reach_beyond_the_image_are_cut(tmp_path):
+    made = phantom("breast", tmp_path / "made", 1, size=32)
+    path = tmp_path / "made" / "provenance" / f"{made.ids[0]}.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "lesions": [{"box": [[-9, 28, 0], [4, 50, 1]]}]}))
+    (found,) = painted_cases(made, [made], 0)
+    (((low_x, low_y, _), (high_x, high_y, _)),) = found.boxes
+    assert (low_x, high_y) == (0, 32)
+    assert 0 < low_y < 28 < 32
+    assert 4 < high_x < 32
