@@ -153,6 +153,16 @@ def test_the_interval_of_diversity_is_that_of_welch():
     assert _estimate(1.0, (0.0, 0.0), 10, METHOD).low == 1
 
 
+def test_the_intervals_of_a_similarity_end_at_its_bounds():
+    rng = np.random.default_rng(4)
+    images = [np.repeat(rng.uniform(0, 255, (4, 4, 1)), 4, 0).repeat(4, 1).astype(np.float32) for _ in range(3)]
+    alike = [images[0], images[0] + 1, rng.uniform(0, 255, (16, 16, 1)).astype(np.float32)]
+    found = compare_diversity(alike, images, seed=0)
+    assert found.real.low == 0 < found.real.value < found.real.high <= 1
+    assert 0 <= found.synthetic.low <= found.synthetic.high <= 1
+    assert -1 <= found.difference.low <= found.difference.value <= found.difference.high <= 1
+
+
 def test_patches_never_show_the_lesion():
     case = painted(0, noise=20)
     everywhere = PaintedCase(case.image, np.ones(case.image.shape, bool), case.boxes, case.original)
@@ -191,14 +201,14 @@ def test_a_provenance_with_a_wrong_box_is_refused_by_name(tmp_path, box, line):
     path = tmp_path / "made" / "provenance" / f"{made.ids[0]}.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "lesions": [{"box": box}]}))
     with pytest.raises(FileError, match=f"^{re.escape(f'{path}: {line}')}$"):
-        list(painted_cases(made, [made], 0))
+        list(painted_cases(made, [made], "ultrasound"))
 
 
 def test_boxes_that_reach_beyond_the_image_are_cut(tmp_path):
     made = phantom("breast", tmp_path / "made", 1, size=32)
     path = tmp_path / "made" / "provenance" / f"{made.ids[0]}.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "lesions": [{"box": [[-9, 28, 0], [4, 50, 1]]}]}))
-    (found,) = painted_cases(made, [made], 0)
+    (found,) = painted_cases(made, [made], "ultrasound")
     (((low_x, low_y, _), (high_x, high_y, _)),) = found.boxes
     assert (low_x, high_y) == (0, 32)
     assert 0 < low_y < 28 < 32

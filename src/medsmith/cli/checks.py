@@ -7,15 +7,17 @@ def check_comparable(real: Path, synthetic: Path, training: Path | None) -> None
     """Refuses cohorts that ``evaluate`` cannot compare.
 
     Raises:
-        CohortError: too few cases, or swapped cohorts.
+        CohortError: too few cases, unlike or swapped cohorts.
     """
     from medsmith.cases.cohort import Cohort
+    from medsmith.evaluation.alike import check_alike
     from medsmith.evaluation.roles import check_roles
     from medsmith.evaluation.scope import comparison_scope
 
     reference, made = Cohort.open(real), Cohort.open(synthetic)
     learned = Cohort.open(training) if training else reference
     comparison_scope(reference, made, learned)
+    check_alike(reference, made, learned)
     check_roles({"real": reference, "training": learned}, made)
 
 

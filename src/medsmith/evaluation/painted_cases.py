@@ -20,13 +20,13 @@ from medsmith.reports.organs import is_lesion
 LARGEST = 60
 
 
-def painted_cases(synthetic: Cohort, originals: Sequence[Cohort], channel: int) -> Iterator[PaintedCase]:
+def painted_cases(synthetic: Cohort, originals: Sequence[Cohort], channel: str) -> Iterator[PaintedCase]:
     """Cases with painted boxes, at most 60, with the scan that was painted on if one of the cohorts has it.
 
     Args:
         synthetic: the synthetic cohort.
         originals: cohorts in which templates are looked for by their ids.
-        channel: index of the compared channel.
+        channel: name of the compared channel.
 
     Raises:
         FileError: a provenance is damaged, or names a box outside the image.
@@ -35,7 +35,7 @@ def painted_cases(synthetic: Cohort, originals: Sequence[Cohort], channel: int) 
     for id, boxes in islice(painted, LARGEST):
         case = canonical_case(synthetic[id])
         _check_inside(boxes, case, synthetic.root)
-        image = case.require_image()[channel]
+        image = _channel(case, channel)
         margin = [round(MARGIN_MM / edge) for edge in case.geometry.spacing]
         yield PaintedCase(
             image,
@@ -66,13 +66,17 @@ def _lesions(case: Case) -> Bool[np.ndarray, "x y z"]:
     return np.isin(case.labels, [*values, max(case.label_names.values())])
 
 
-def _original(case: Case, originals: Sequence[Cohort], channel: int) -> Float32[np.ndarray, "x y z"] | None:
+def _original(case: Case, originals: Sequence[Cohort], channel: str) -> Float32[np.ndarray, "x y z"] | None:
     """The scan that was painted on; None if no cohort has a scan of that name and shape."""
     template = (case.provenance or {}).get("template")
     for cohort in originals:
         if template in cohort.ids_with_image:
             found = canonical_case(cohort[str(template)])
-            if found.geometry.shape == case.geometry.shape:
-                image: Float32[np.ndarray, "x y z"] = found.require_image()[channel]
-                return image
+            if found.geometry.shape == case.geometry.shape and channel in found.channel_names:
+                return _channel(found, channel)
     return None
+
+
+def _channel(case: Case, name: str) -> Float32[np.ndarray, "x y z"]:
+    image: Float32[np.ndarray, "x y z"] = case.require_image()[case.channel_names.index(name)]
+    return image

@@ -63,21 +63,28 @@ def compare_diversity(real: Sequence[Image], synthetic: Sequence[Image], *, seed
         _mean_similarity([images[index] for index in _evenly(len(images), count)], seed) for images in (real, synthetic)
     )
     return Diversity(
-        _estimate(of_real, (error_real,), count, METHOD),
-        _estimate(of_synthetic, (error_synthetic,), count, METHOD),
-        _estimate(of_synthetic - of_real, (error_real, error_synthetic), count, METHOD_OF_DIFFERENCE),
+        _estimate(of_real, (error_real,), count, METHOD, (0, 1)),
+        _estimate(of_synthetic, (error_synthetic,), count, METHOD, (0, 1)),
+        _estimate(of_synthetic - of_real, (error_real, error_synthetic), count, METHOD_OF_DIFFERENCE, (-1, 1)),
     )
 
 
-def _estimate(value: float, variances: tuple[float, ...], count: int, method: str) -> Estimate:
-    """With Student's 95 % interval for a sum of jackknife variances.
+def _estimate(
+    value: float,
+    variances: tuple[float, ...],
+    count: int,
+    method: str,
+    bounds: tuple[float, float] = (-np.inf, np.inf),
+) -> Estimate:
+    """With Student's 95 % interval for a sum of jackknife variances, which ends at the bounds of the value.
 
     Each has count - 1 degrees of freedom; their sum has those of Welch and Satterthwaite (1946).
     """
     variance = sum(variances)
     freedom = (count - 1) * variance**2 / sum(each**2 for each in variances) if variance > 0 else count - 1
     half = float(stats.t.ppf((1 + LEVEL) / 2, freedom) * np.sqrt(variance))
-    return Estimate(value, value - half, value + half, count, method)
+    low, high = np.clip((value - half, value + half), *bounds)
+    return Estimate(value, float(low), float(high), count, method)
 
 
 def ms_ssim(first: Image, second: Image) -> float:
