@@ -219,7 +219,7 @@ def test_test_cases_of_a_training_scene_are_left_out(cohorts, tmp_path):
     assert kept.sizes[0].patients == 5
     known = [a_case("x", test[name].image[0] - 1, test[name].labels, test, False) for name in test.ids[:4]]
     generators = make_cohort(tmp_path / "generators", 4, 6, copies=known)
-    with pytest.raises(CohortError, match="1 test patients show no scene"):
+    with pytest.raises(CohortError, match="1 test patient of a scene that no training case shows"):
         utility(cohorts[0], synthetic, test, tmp_path / "few", training=generators, config=QUICK)
 
 

@@ -13,6 +13,7 @@ from medsmith.cases.cohort_like import CohortLike, as_cohort
 from medsmith.cases.hounsfield import check_units
 from medsmith.data.fingerprint import Fingerprint, take_fingerprint
 from medsmith.errors import counted
+from medsmith.evaluation.alike import check_alike
 from medsmith.evaluation.asked import asked_facts, options_line
 from medsmith.evaluation.compare_masks import compare_masks
 from medsmith.evaluation.fidelity.bootstrap import Estimate
@@ -148,6 +149,7 @@ def compare_cohorts(  # noqa: PLR0913
     cohorts = [cohort for cohort in (real, synthetic, training) if cohort is not None]
     check_results_folder(Path(out), (RECORD, PAGE), _roots_of(real, synthetic, training))
     scope = comparison_scope(real, synthetic, training or real)
+    check_alike(real, synthetic, training or real, channel=channel)
     check_roles(_given_as_real(real, training), synthetic)
     options = options_line(size, channel, plan, extractors, group)
     plan, found = plan or ComparisonPlan(), default_extractors() if extractors is None else extractors
@@ -260,7 +262,7 @@ def _seams(
 ) -> Estimate | None:
     if view_spec.channel is None:
         return None
-    return measure_seams(painted_cases(synthetic, originals, view_spec.channel), seed=plan.seed)
+    return measure_seams(painted_cases(synthetic, originals, view_spec.channel_name), seed=plan.seed)
 
 
 def _facts(

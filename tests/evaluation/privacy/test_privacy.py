@@ -230,7 +230,9 @@ def test_volumes_are_searched(tmp_path):
 
 def test_refusals(cohorts, tmp_path):
     synthetic, training = cohorts["synthetic"], cohorts["training"]
-    with pytest.raises(RequestError, match=r"no 'cyst' in every cohort; .* has background, mass; name one"):
+    with pytest.raises(RequestError, match=r"no 'background' in every cohort; .* has mass; name one"):
+        measure_privacy(synthetic, training, tmp_path, label="background")
+    with pytest.raises(RequestError, match=r"no 'cyst' in every cohort; .* has mass; name one"):
         measure_privacy(synthetic, training, tmp_path, label="cyst")
     with pytest.raises(CohortError, match="3 cases; at least 4; give a larger cohort"):
         measure_privacy(synthetic, training.subset(training.ids[:3]), tmp_path)

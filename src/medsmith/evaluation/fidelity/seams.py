@@ -11,6 +11,7 @@ seam that is found instead of the lesion.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from operator import index as whole
 from typing import final
 
 import numpy as np
@@ -192,12 +193,19 @@ def grown(box: Box, margin: Sequence[int], shape: Sequence[int]) -> Box:
 
 
 def boxes_of(provenance: Mapping[str, object] | None) -> list[Box]:
-    """The painted boxes that a provenance names, in canonical voxels."""
+    """The painted boxes that a provenance names, in canonical voxels.
+
+    Raises:
+        TypeError: a box is no pair of corners.
+        ValueError: likewise, or it is empty.
+    """
     lesions = (provenance or {}).get("lesions")
-    found: list[Box] = []
-    for lesion in lesions if isinstance(lesions, list) else []:
-        box = lesion.get("box") if isinstance(lesion, dict) else None
-        if isinstance(box, list) and len(box) == 2:
-            low, high = ([int(edge) for edge in corner] for corner in box)
-            found.append(((low[0], low[1], low[2]), (high[0], high[1], high[2])))
-    return found
+    boxes = [lesion["box"] for lesion in lesions if "box" in lesion] if isinstance(lesions, list) else []
+    return [_box(box) for box in boxes]
+
+
+def _box(value: Sequence[Sequence[int]]) -> Box:
+    (a, b, c), (x, y, z) = (map(whole, corner) for corner in value)
+    if not (a < x and b < y and c < z):
+        raise ValueError(f"{value} holds no voxel")
+    return (a, b, c), (x, y, z)

@@ -34,6 +34,7 @@ from medsmith.progress import Advance, NullProgress, Progress
 
 RECORD, PAGE, PARTS = "privacy.json", "privacy.html", "parts"
 _HELD_OUT = "held-out cohort"
+_COMMON_LABEL = "name one that all have"
 _VERSIONS = ("medsmith", "numpy", "scipy", "scikit-image")
 _Cohorts = tuple[Prepared, Prepared, Prepared | None]
 
@@ -199,13 +200,13 @@ def _count(cohorts: _Cohorts) -> int:
 
 
 def _lesion_values(cohort: Cohort, label: str | None) -> Collection[int]:
+    known = {name: value for name, value in cohort.label_names.items() if value > 0}
     if label is None:
-        return {value for value in cohort.label_names.values() if value > 0}
-    if label not in cohort.label_names:
-        limit = f"{cohort.root} has {', '.join(cohort.label_names)}"
-        cure = similar(label, cohort.label_names, "name one that all have")
-        raise RequestError("label", f"no {label!r} in every cohort", limit, cure)
-    return {cohort.label_names[label]}
+        return set(known.values())
+    if label not in known:
+        limit = f"{cohort.root} has {', '.join(known) or 'none'}"
+        raise RequestError("label", f"no {label!r} in every cohort", limit, similar(label, known, _COMMON_LABEL))
+    return {known[label]}
 
 
 def _facts(named: Mapping[str, Cohort], label: str | None, extractors: Sequence[Extractor]) -> dict[str, str]:
