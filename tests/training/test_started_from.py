@@ -123,6 +123,9 @@ def test_a_stage_that_is_left_out_keeps_its_weights(cohort: Cohort, other_cohort
             pairs = zip(before.part(part).parameters(), after.part(part).parameters(), strict=True)
             same = all(torch.equal(one, other) for one, other in pairs)
             assert same == (stage.name != stages[-1])
+    found = read_record(second).steps
+    assert found[stages[0]] == read_record(first).steps[stages[0]]
+    assert found[stages[-1]].done == 2
     assert f"- {stages[0]}: as in the weights that this run started from" in (second / "README.md").read_text()
 
 

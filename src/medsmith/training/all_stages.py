@@ -80,7 +80,7 @@ def train_all_stages(
         if fabric.world_size > 1 and (fault := fault_of(error)) is not None:
             return fault, {}
         raise
-    return None, steps_of(method, reached)
+    return None, steps_of(record, method, reached)
 
 
 def _reached(loop: StageLoop) -> Checkpoint | None:

@@ -16,16 +16,17 @@ from medsmith.runs.folder import Checkpoint
 from medsmith.runs.model_card import Learned, model_card
 from medsmith.runs.steps import StageSteps
 from medsmith.training.examples import NOISE, THUMBNAIL, examples_of
-from medsmith.training.started_from import joined_galleries
+from medsmith.training.started_from import is_kept, joined_galleries, kept_steps
 
 
-def steps_of(method: Method, reached: Mapping[str, Checkpoint]) -> dict[str, StageSteps]:
-    """The steps of every stage; none where it has no checkpoint."""
+def steps_of(record: RunRecord, method: Method, reached: Mapping[str, Checkpoint]) -> dict[str, StageSteps]:
+    """The steps of every stage: none without a checkpoint, and those of the first weights where these are kept."""
     done = {name: checkpoint.step for name, checkpoint in reached.items()}
-    return {
+    trained = {
         stage.name: StageSteps(done=done.get(stage.name, 0), configured=method.training_of(stage).steps)
         for stage in method.stages()
     }
+    return trained | {name: steps for name, steps in kept_steps(record).items() if is_kept(record, reached.get(name))}
 
 
 def _learned(method: Method, store: ExampleStore) -> Learned:
@@ -77,7 +78,7 @@ def finish(
     """
     with progress.task("finish", 1) as advance:
         method.memory = {**method.memory, **_known_to_checks(store, method.memory.get("thumbnails"))}
-        record = record.model_copy(update={"steps": steps_of(method, reached)})
+        record = record.model_copy(update={"steps": steps_of(record, method, reached)})
         seconds = {name: checkpoint.seconds for name, checkpoint in reached.items()}
         card = model_card(record, seconds, _learned(method, store), method.config.size)
         write_bytes(folder / "README.md", card.encode())

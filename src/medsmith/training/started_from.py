@@ -5,7 +5,7 @@ them.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -19,6 +19,7 @@ from medsmith.methods.config import flat_settings, validated
 from medsmith.runs.checkpoints import RunRecord, StartedFrom, load_method, load_strict, pack, read_record, unpack
 from medsmith.runs.folder import STARTED_FROM, Checkpoint
 from medsmith.runs.location import find_run
+from medsmith.runs.steps import StageSteps
 
 _WEIGHTS, _MEMORY = "weights.", "memory."
 
@@ -110,9 +111,20 @@ def kept_from_start(record: RunRecord, stage: Stage) -> Checkpoint | None:
     """What stands for the checkpoint of a stage that keeps the weights it started from; None without such weights."""
     if record.started_from is None:
         return None
-    steps = record.started_from.steps.get(stage.name)
+    steps = kept_steps(record).get(stage.name)
     done = 0 if steps is None else steps.done
     return Checkpoint(file=f"step-{done:08d}.safetensors", sha256=record.started_from.weights, step=done, seconds=0.0)
+
+
+def is_kept(record: RunRecord, checkpoint: Checkpoint | None) -> bool:
+    """Whether a checkpoint stands for weights that a run started from (``kept_from_start``)."""
+    start = record.started_from
+    return start is not None and checkpoint is not None and checkpoint.sha256 == start.weights
+
+
+def kept_steps(record: RunRecord) -> Mapping[str, StageSteps]:
+    """Steps behind the weights that a run started from, by stage; empty for random ones."""
+    return {} if record.started_from is None else record.started_from.steps
 
 
 def joined_galleries(before: Tensor | None, now: Tensor) -> Tensor:
