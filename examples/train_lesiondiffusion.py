@@ -1,7 +1,7 @@
 """Trains the starter weights of LesionDiffusion on CT phantoms and outlines of LIDC's nodules: 3 hours on 2 cores.
 
-Both networks learn from lesions whose words go together as by the rules of their types. LINet then learns on from lesions
-whose density, texture, margin and areas are drawn independently, so that each word acts by itself.
+Both networks learn from lesions whose words go together as by the rules of their types. LINet then learns on from
+lesions whose density, texture, margin and areas are drawn independently, so that each word acts by itself.
 
 python examples/train_lesiondiffusion.py FOLDER LIDC
 
