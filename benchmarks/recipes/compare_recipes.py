@@ -28,9 +28,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Int64
+from jaxtyping import Bool, Int64
 from recipe_data import DATA, DataSet
 from recipe_draws import Draw, Part, by_scene, in_turn, sharing, tested_on
+from recipe_phantoms import PHANTOMS
 from recipe_sources import Subset, loaded
 from recipe_trials import AUGMENTED, BASE, BEFORE, MIXED, PASTE, SELF, Trial, sources_of
 
@@ -105,10 +106,27 @@ def owners(data: DataSet, work: Path) -> Int64[np.ndarray, " cases"]:
     return np.unique([scenes[id] for id in tested.ids], return_inverse=True)[1].astype(np.int64)
 
 
+def unseen(data: DataSet, work: Path, owner: Int64[np.ndarray, " cases"]) -> Bool[np.ndarray, " patients"]:
+    """The scenes or patients, none of whose cases the designer of the phantoms has looked at."""
+    tested = Cohort.open(work / ("train" if data.test_share is None else "test"))
+    looked_at = np.array([id in data.looked_at for id in tested.ids])
+    return ~np.isin(np.arange(owner.max() + 1), owner[looked_at])
+
+
 def rows(
-    draws: Sequence[Draw], scores: Mapping[str, Sequence[Sequence[np.ndarray]]], owner: Int64[np.ndarray, " cases"]
+    draws: Sequence[Draw],
+    scores: Mapping[str, Sequence[Sequence[np.ndarray]]],
+    owner: Int64[np.ndarray, " cases"],
+    others: Bool[np.ndarray, " patients"],
 ) -> list[dict[str, Any]]:
-    """Dice of every arm by scene or patient, and its gain over R and over copy-paste, over the draws that are done."""
+    """Dice of every arm by scene or patient, and its gain over R and over copy-paste, over the draws that are done.
+
+    Args:
+        draws: of a size.
+        scores: arm -> draw -> seed -> Dice of the test cases.
+        owner: number of the scene or patient of each test case.
+        others: scenes or patients that nobody looked at before the phantoms were designed.
+    """
     done = draws[: len(scores[BASE])]
     subsets, shared = [part.subset for draw in done for part in draw], sharing(done)
     found = {
@@ -127,6 +145,13 @@ def rows(
                 f"over {base}": hierarchical_mean(100 * (values - found[base]), shared).as_json()
                 for base in (BASE, PASTE)
                 if base in found and arm not in (base, BASE)
+            },
+            **{
+                f"over {base}, patients not looked at": hierarchical_mean(
+                    100 * (values - found[base])[..., others], shared
+                ).as_json()
+                for base in (BASE, PASTE)
+                if base in found and PHANTOMS in sources_of(arm) and not others.all() and others.any()
             },
         }
         for arm, values in found.items()
@@ -148,6 +173,7 @@ def main(asked: argparse.Namespace) -> None:
     path = HERE / f"recipes-{asked.data}.json"
     every: list[dict[str, Any]] = []
     owner = owners(data, asked.work)
+    others = unseen(data, asked.work, owner)
     for size in map(int, asked.sizes.split(",")):
         scores: dict[str, list[list[np.ndarray]]] = {arm: [] for arm in asked.arms.split(";")}
         draws = draws_of(asked, size, real, test)
@@ -156,7 +182,7 @@ def main(asked: argparse.Namespace) -> None:
                 sources = sources_of(arm)
                 if all(part.subset.synthetic(source) is not None for source in sources for part in draw):
                     scores[arm].append([dice_of(draw, arm, seed, asked, real) for seed in range(asked.seeds)])
-            found = rows(draws, scores, owner)
+            found = rows(draws, scores, owner, others)
             write_json(path, {**about, "rows": every + found, "facts": facts()})
         every += found
         print(*(f"{row['cases']} {row['arm']}: {row['dice']['value']:.3f}" for row in found), sep="\n", flush=True)

@@ -35,6 +35,7 @@ SMALL_3D = (
 """Settings of a generator that trains in minutes on one core. A network that predicts the velocity instead of the clean
 image leaves more noise after 600 steps than the checks allow."""
 
+LOOKED_AT = frozenset(f"STS_{number:03d}" for number in (5, 6, 7, 8, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 21, 22))
 INSERTED: Mapping[str, Any] = {"reports": str(Path(__file__).parent / "sarcoma_reports.jsonl"), "label_as": "tumor"}
 """Hypodense masses of 25 to 60 mm; larger ones find no room in the crops."""
 
@@ -100,6 +101,7 @@ class DataSet:
         test_share: of the cases, seen by no generator. None tests each case by networks that learned from others, in a
             cross-validation that is repeated with other partitions.
         parts: of the cross-validation.
+        looked_at: cases whose images the designer of the phantoms has seen; the gain over the others stands beside.
         sources: name of the folder -> what is made from a subset.
         sizes: by default.
         window: gray values to which images are clipped for the segmentation networks; None clips none.
@@ -116,6 +118,7 @@ class DataSet:
     window: tuple[float, float] | None = None
     phantoms: Procedural | None = None
     parts: int = 3
+    looked_at: frozenset[str] = frozenset()
 
     @property
     def makes(self) -> frozenset[str]:
@@ -264,6 +267,7 @@ DATA: Mapping[str, DataSet] = {
         {"copypaste": Source("copypaste", grid=False), "segguided": segguided(settings=SMALL_3D)},
         Sizes("8", edge=32, steps=500, count=50, course=400, batch=4),
         phantoms=Procedural("limb-mr", edge=48, like_real=stretched_lesions, count=200),
+        looked_at=LOOKED_AT,
     ),
     "sarcoma-ct": DataSet(
         "soft-tissue sarcoma, CT crops (IBSI validation set)",

@@ -3,7 +3,7 @@
 python benchmarks/recipes/write_recipes.py
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -55,11 +55,24 @@ def page(name: str, result: Mapping[str, Any]) -> str:
         f"{subset}: {reason}" for row in result["rows"] for subset, each in row["left_out"].items()
         for reason in each.values()
     }  # fmt: skip
+    unseen = "".join(f"\n\n{line}" for row in result["rows"] for line in _unseen(row))
     refused = "".join(f"\n- {line}" for line in sorted(missing))
     short = f"\n\nGenerators whose cases the checks refused:\n{refused}" if refused else ""
     title = DATA[name].title
-    below = f"{tested}, {about}; {course}. {source(result['facts'])}{short}"
+    below = f"{tested}, {about}; {course}. {source(result['facts'])}{unseen}{short}"
     return f"\n## {title[0].upper()}{title[1:]}\n\n{table(head, rows)}\n\n{below}\n"
+
+
+def _unseen(row: Mapping[str, Any]) -> Iterator[str]:
+    """The gains over patients whose images nobody looked at before the phantoms were designed."""
+    for base in ("R", "R + copy-paste"):
+        key = f"{base}, patients not looked at"
+        if f"over {key}" in row:
+            count = row[f"over {key}"]["n"]
+            yield (
+                f"{row['arm']} over {base}, in the {count} patients whose images nobody looked at before the phantoms "
+                f"were designed: {gain(row, key)}."
+            )
 
 
 def main() -> None:
