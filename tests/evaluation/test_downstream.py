@@ -190,8 +190,9 @@ def test_a_course_that_is_too_short_has_no_verdict(cohorts, tmp_path):
     assert size.convergence.proposed >= 32
     assert {result.verdict for result in size.arms[1:]} == {WITHHELD}
     lines = summary_lines(found)
-    assert lines[0].startswith("Arms: R, real cases alone; S, synthetic cases alone; ")
-    assert f"run again with --steps {size.convergence.proposed} in a new folder" in lines[1]
+    assert lines[0].startswith("Useful? Unknown: the networks were not trained long enough: R + S against strong")
+    assert lines[1].startswith("Arms: R, real cases alone; S, synthetic cases alone; ")
+    assert f"run again with --steps {size.convergence.proposed} in a new folder" in lines[2]
     assert f"--steps {size.convergence.proposed} " in (tmp_path / "utility.html").read_text()
 
 

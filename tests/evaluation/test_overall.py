@@ -13,8 +13,8 @@ from medsmith.evaluation.fidelity.bootstrap import Estimate
 from medsmith.evaluation.fidelity.radiomics import Radiomics
 from medsmith.evaluation.fidelity.realism import realism
 from medsmith.evaluation.overall import evaluate_all
-from medsmith.evaluation.pages import overall_page
 from medsmith.evaluation.pages.overall_page import verdicts
+from medsmith.evaluation.privacy import answer as privacy_answer
 from medsmith.evaluation.privacy.chance import Chance
 
 
@@ -93,11 +93,11 @@ def test_a_synthetic_cohort_stays_as_it_is(report, cohorts):
     [
         (Chance.BEYOND, "Private? No: more near-copies than chance explains"),
         (Chance.UNTOLD, "Private? Unknown: there are near-copies, and too few real cases to tell"),
-        (Chance.WITHIN, "Private? No more near-copies than chance explains"),
+        (Chance.WITHIN, "Private? As far as was searched: no more near-copies than chance explains"),
     ],
 )
 def test_the_verdict_on_copies_is_that_of_the_test_against_chance(chance, answer, report, monkeypatch):
-    monkeypatch.setattr(overall_page, "against_chance", lambda _flagged, _threshold: chance)
+    monkeypatch.setattr(privacy_answer, "against_chance", lambda _flagged, _threshold: chance)
     found = report[1]
     assert verdicts(found.evaluation, found.privacy, found.utility)[1].startswith(answer)
 

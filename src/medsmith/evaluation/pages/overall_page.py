@@ -1,35 +1,29 @@
 """The page that answers all questions: verdict first, pictures, then every part."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Float64
 
 from medsmith.evaluation.compare_cohorts import ComparedCohorts
+from medsmith.evaluation.downstream.answer import useful
 from medsmith.evaluation.downstream.page import utility_page
-from medsmith.evaluation.downstream.result import GAIN, LOSS, NONE, WITHHELD, ArmResult, Utility
+from medsmith.evaluation.downstream.result import Utility
 from medsmith.evaluation.downstream.wording import limits_of
 from medsmith.evaluation.fidelity.cohort_features import CohortFeatures
-from medsmith.evaluation.fidelity.frechet import FRECHET
 from medsmith.evaluation.fidelity.realism import NEIGHBORS, realism
 from medsmith.evaluation.fidelity.views import View
+from medsmith.evaluation.pages.answer import real_enough
 from medsmith.evaluation.pages.page import Page, Picture, Section
 from medsmith.evaluation.pages.sheets import contact_sheet, plane_tiles
-from medsmith.evaluation.pages.verdicts import is_told_apart, p_of
-from medsmith.evaluation.privacy.chance import Chance, against_chance
+from medsmith.evaluation.privacy.answer import private
 from medsmith.evaluation.privacy.page import PROVES
 from medsmith.evaluation.privacy.result import Privacy
 from medsmith.evaluation.result import Evaluation
 
 _SHOWN = 6
 _SEED = 0
-_VERDICTS: Mapping[str, str] = {
-    GAIN: "Yes, in this experiment",
-    LOSS: "No: they harm",
-    NONE: "Not that this experiment can show",
-    WITHHELD: "Unknown: the networks were not trained long enough",
-}
 
 
 def overall_page(compared: ComparedCohorts, privacy: Privacy, privacy_page: Page, utility: Utility) -> Page:
@@ -56,69 +50,7 @@ def overall_page(compared: ComparedCohorts, privacy: Privacy, privacy_page: Page
 
 def verdicts(evaluation: Evaluation, privacy: Privacy, utility: Utility) -> list[str]:
     """One answer to each question."""
-    return [_real_enough(evaluation), _private(privacy), _useful(utility)]
-
-
-def _real_enough(evaluation: Evaluation) -> str:
-    apart: list[str] = []
-    alike: list[str] = []
-    for name in evaluation.extractors:
-        if name in evaluation.distances:
-            found = evaluation.distances[name][FRECHET.name]
-            distance = f"Fréchet distance {found.synthetic}, floor {found.floor}, n {found.synthetic.n}"
-            text = f"{name} ({p_of(evaluation, name)}; {distance})"
-            (apart if is_told_apart(evaluation, name) else alike).append(text)
-    if not apart and not alike:
-        return "Real enough? Unknown: images were not compared."
-    if not apart:
-        return f"Real enough? As far as these cases can tell: not told apart by {'; '.join(alike)}."
-    also = f" Not told apart by {'; '.join(alike)}." if alike else ""
-    return f"Real enough? No: told apart from real cases by {'; '.join(apart)}.{also}"
-
-
-def _private(privacy: Privacy) -> str:
-    images = {"images": privacy.images, "lesion regions": privacy.lesions}
-    found = {name: (each.found.flagged, each.found.threshold) for name, each in images.items() if each is not None}
-    if privacy.labels is not None:
-        found["label maps"] = privacy.labels.found.flagged, privacy.labels.found.threshold
-    if not found:
-        return "Private? Unknown: nothing could be searched for copies."
-    counts = [f"{round(share.value * share.n)} of {share.n} {name}" for name, (share, _) in found.items()]
-    chances = {against_chance(*each) for each in found.values()}
-    exact = {name: len(each.exact) for name, each in images.items() if each is not None and each.exact}
-    answer = "No more near-copies than chance explains"
-    if exact:
-        answer = f"No: exact copies of training cases ({', '.join(f'{n} {name}' for name, n in exact.items())})"
-    elif Chance.BEYOND in chances:
-        answer = "No: more near-copies than chance explains"
-    elif Chance.UNTOLD in chances:
-        answer = "Unknown: there are near-copies, and too few real cases to tell whether chance explains them"
-    return f"Private? {answer}: {', '.join(counts)} are above the thresholds for copies."
-
-
-def _useful(utility: Utility) -> str:
-    """The answer of the first arm of R + S at each size, then every other arm with a gain or a loss."""
-    answers, others = [], []
-    for size in utility.sizes:
-        compared = [each for each in size.arms if each.dice.gain is not None]
-        decisive = next(each for each in compared if each.arm.name.startswith("R + S"))
-        answers.append(
-            f"{_VERDICTS[decisive.verdict]}: {decisive.arm.name} against strong augmentation, {size.name}: "
-            f"{_points_of(decisive)}."
-        )
-        others += [
-            f"{each.verdict} of {each.arm.name}, {size.name}: {_points_of(each)}"
-            for each in compared
-            if each is not decisive and each.verdict in {GAIN, LOSS}
-        ]
-    also = f" Of the other arms: {'; '.join(others)}." if others else ""
-    return f"Useful? {' '.join(answers)}{also}"
-
-
-def _points_of(result: ArmResult) -> str:
-    gain = result.dice.gain
-    assert gain is not None, "every arm but R has a gain"
-    return f"{100 * gain.value:+z.1f} points of Dice ({100 * gain.low:+z.1f} to {100 * gain.high:+z.1f})"
+    return [real_enough(evaluation), private(privacy), useful(utility)]
 
 
 def _limits(evaluation: Evaluation, privacy: Privacy, utility: Utility) -> list[str]:
@@ -128,7 +60,8 @@ def _limits(evaluation: Evaluation, privacy: Privacy, utility: Utility) -> list[
 
 
 def _named(name: str, page: Page) -> Iterator[Section]:
-    yield Section(f"{name}: in sentences", page.summary)
+    """The sections of a part; its first sentence, the answer, stands on top of the whole page."""
+    yield Section(f"{name}: in sentences", page.summary[1:])
     for section in page.sections:
         yield replace(section, title=f"{name}: {section.title}")
 
