@@ -165,13 +165,16 @@ def test_the_training_is_announced_before_it_starts(cohorts, tmp_path):
     [
         (0.01, "utility: 500 steps of 0.01 s: less than 1 min, until 12:00"),
         (2.3, "utility: 500 steps of 2.3 s: about 19 min, until 12:19"),
-        (36.0, "utility: 500 steps of 36 s: about 300 min, until 17:00"),
-        (360.0, "utility: 500 steps of 360 s: about 3,000 min, until 06 Mar 14:00"),
+        (36.0, "utility: 500 steps of 36 s: about 5 h, until 17:00"),
+        (360.0, "utility: 500 steps of 360 s: about 50 h, until 06 Mar 14:00"),
     ],
 )
 def test_how_long_the_networks_take(seconds, said):
     noon = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
-    shorter = "; fewer --subsets, --seeds, --share or sizes of --cases train fewer networks, --steps each for less"
+    shorter = (
+        "; fewer --subsets, --seeds, --share or sizes of --cases train fewer networks, --steps each for less, and a "
+        "smaller --size (evaluate --all: --network-size) makes a step faster"
+    )
     assert steps_line(500, seconds, noon) == f"{said}, and the time of the tests{shorter if seconds > 2.4 else ''}"
 
 

@@ -83,6 +83,31 @@ def test_everything_needs_the_training_cohort(cohorts, tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
+def test_the_options_of_utility_reach_the_networks(cohorts, tmp_path, monkeypatch):
+    asked = {}
+
+    def seen(*_cohorts, options, config, **_others):
+        asked.update(options=options, config=config)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("medsmith.evaluation.overall.evaluate_all", seen)
+    roots = [str(cohorts[name].root) for name in ("test", "synthetic")]
+    chosen = ["--cases", "3,0", "--subsets", "1", "--seeds", "1", "--group", "(x)", "--network-size", "16"]
+    call = ["evaluate", *roots, "--out", str(tmp_path / "out"), "--steps", "7", "--batch", "2", *chosen]
+    with pytest.raises(SystemExit):
+        main([*call, "--all", "--training", str(cohorts["train"].root)])
+    assert asked["options"] == UtilityOptions(cases=(3, 0), subsets=1, seeds=1, group="(x)", size=16)
+    assert asked["config"] == SegmenterConfig(steps=7, batch=2)
+
+
+def test_options_of_networks_are_refused_where_none_is_trained(cohorts, tmp_path, capsys):
+    roots = [str(cohorts[name].root) for name in ("test", "synthetic")]
+    for option in ("--steps", "--network-size"):
+        assert main(["evaluate", *roots, "--out", str(tmp_path / "out"), option, "16"]) == 2
+        assert f"{option}: given without --all; networks are trained by --all alone; leave" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_synthetic_cohort_stays_as_it_is(report, cohorts):
     assert Cohort.open(cohorts["synthetic"].root).content_hash() == cohorts["synthetic"].content_hash()
     assert report[1].privacy.images is not None
