@@ -24,7 +24,7 @@ from medsmith.evaluation.downstream.measures import MEASURES
 from medsmith.evaluation.downstream.networks import jobs_of
 from medsmith.evaluation.downstream.result import WITHHELD
 from medsmith.evaluation.downstream.segmenter import SegmenterConfig
-from medsmith.evaluation.downstream.separation import check_generator
+from medsmith.evaluation.downstream.separation import Separation, check_generator
 from medsmith.evaluation.downstream.tables import points
 from medsmith.evaluation.downstream.utility import utility
 from medsmith.evaluation.downstream.wording import size_lines
@@ -260,3 +260,10 @@ def test_cases_that_the_generator_learned_from_are_no_test(cohorts, finished, tm
         assert kept.notes[0].startswith("Which cases the generator learned from is not recorded")
     finally:
         record.unlink()
+
+
+def test_test_cases_that_are_fewer_patients_are_told():
+    patients = {"a": "1", "b": "1", "c": "2"}
+    first, *_ = Separation((), patients, (), 0).notes
+    assert first.startswith("3 test cases are 2 test patients: those of one patient (--group), or near-duplicates")
+    assert len(Separation((), {"a": "1", "b": "2"}, (), 0).notes) == 1

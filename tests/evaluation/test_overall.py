@@ -84,7 +84,7 @@ def test_everything_needs_the_training_cohort(cohorts, tmp_path, capsys):
 
 
 def test_the_options_of_utility_reach_the_networks(cohorts, tmp_path, monkeypatch):
-    asked = {}
+    asked: dict[str, object] = {}
 
     def seen(*_cohorts, options, config, **_others):
         asked.update(options=options, config=config)
