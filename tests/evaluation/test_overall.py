@@ -8,6 +8,7 @@ import pytest
 
 from medsmith import Cohort, SegmenterConfig, UtilityOptions, phantom
 from medsmith.cli import main
+from medsmith.errors import CohortError
 from medsmith.evaluation.downstream.result import GAIN, LOSS, NONE
 from medsmith.evaluation.fidelity.bootstrap import Estimate
 from medsmith.evaluation.fidelity.radiomics import Radiomics
@@ -74,6 +75,33 @@ def test_the_same_call_continues_to_the_same_bytes(report, cohorts):
     out, before = report[0], (report[0] / "evaluation.html").read_bytes()
     run(cohorts, out)
     assert (out / "evaluation.html").read_bytes() == before
+
+
+def test_a_cohort_of_label_maps_alone_has_a_report_that_says_why_no_network_was_trained(cohorts, tmp_path):
+    def maps(name):
+        cohort = cohorts[name]
+        names, ending = cohort.label_names, cohort.file_ending
+        out = Cohort.create(tmp_path / name, channel_names=(), label_names=names, file_ending=ending)
+        for case in cohort:
+            out.write(replace(case, image=None, channel_names=()))
+        out.finish()
+        return out
+
+    real, synthetic, training = map(maps, ("test", "synthetic", "train"))
+    found = evaluate_all(real, synthetic, tmp_path / "out", training=training)
+    reason = "segmentation networks need image and labels of every case, and 10 of 10 training cases have no image"
+    assert found.as_json()["utility"] == {"not_measured": reason}
+    page = (tmp_path / "out" / "evaluation.html").read_text()
+    assert f"<li>Useful? Unknown: {reason}.</li>" in page
+    assert "<h2>Private: Copies of label maps</h2>" in page
+    assert "<h2>Useful" not in page
+
+
+def test_labels_that_no_network_can_learn_together_are_refused_before_anything_is_measured(cohorts, tmp_path):
+    other = phantom("chest", tmp_path / "other", 10, seed=3, size=32)
+    with pytest.raises(CohortError, match="label_names"):
+        evaluate_all(cohorts["test"], cohorts["synthetic"], tmp_path / "out", training=other)
+    assert not (tmp_path / "out").exists()
 
 
 def test_everything_needs_the_training_cohort(cohorts, tmp_path, capsys):

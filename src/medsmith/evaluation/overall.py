@@ -8,6 +8,8 @@ from typing import Any, final
 from medsmith.cases.cohort_like import CohortLike, as_cohort
 from medsmith.evaluation.compare_cohorts import asked_facts, compare_cohorts, options_line
 from medsmith.evaluation.downstream import SegmenterConfig, Utility, UtilityOptions, utility
+from medsmith.evaluation.downstream.answer import NoNetworks
+from medsmith.evaluation.downstream.inputs import Cohorts, check_compatible
 from medsmith.evaluation.fidelity.extractors import Extractor
 from medsmith.evaluation.pages.earlier_report import check_same_report
 from medsmith.evaluation.pages.overall_page import overall_page
@@ -32,12 +34,12 @@ class Overall:
     Attributes:
         evaluation: distances to real cases.
         privacy: copies of training cases, and membership.
-        utility: what segmentation networks gain.
+        utility: what segmentation networks gain, or why none can be trained.
     """
 
     evaluation: Evaluation
     privacy: Privacy
-    utility: Utility
+    utility: Utility | NoNetworks
 
     def as_json(self) -> dict[str, Any]:
         """All results as JSON values."""
@@ -63,7 +65,7 @@ def evaluate_all(  # noqa: PLR0913
     progress: Progress | None = None,
     report: Callable[[str], None] = silent,
 ) -> Overall:
-    """Distances, copies and utility on one page; writes ``evaluation.json`` and ``evaluation.html``.
+    """Distances, copies and, where all cases have image and labels, utility; ``evaluation.json``, ``evaluation.html``.
 
     The same call continues an interrupted one: the parts keep what they have done in ``out``/privacy and
     ``out``/utility, which also have pages of their own.
@@ -89,12 +91,15 @@ def evaluate_all(  # noqa: PLR0913
     out, progress = Path(out), progress or NullProgress()
     check_results_folder(out, (RECORD, PAGE), [each.root for each in (real, synthetic, training)])
     options_asked = options_line(size, None, None, extractors)
+    none = NoNetworks.of({"training": training, "synthetic": synthetic, "real": real})
+    if none is None:
+        check_compatible(Cohorts.of(training, synthetic, real, None, None))
     check_same_report(out / RECORD, lambda: asked_facts(real, synthetic, training, options_asked), "evaluation")
     compared = compare_cohorts(
         real, synthetic, out, training=training, size=size, extractors=extractors, facts=facts, progress=progress
     )
     privacy, privacy_page = privacy_and_page(synthetic, training, out / PRIVACY, held_out=real, progress=progress)
-    helped = utility(
+    helped = none or utility(
         training, synthetic, real, out / UTILITY, options=options, config=config, progress=progress, report=report
     )
     found = Overall(compared.evaluation, privacy, helped)

@@ -129,7 +129,7 @@ class Selection:
         if not self.by_size:
             return
         small, large = self.by_size[0], self.by_size[-1]
-        p = fisher_exact([[each.kept, each.cases - each.kept] for each in (small, large)]).pvalue
+        p = fisher_exact(np.array([[each.kept, each.cases - each.kept] for each in (small, large)])).pvalue
         if p <= _LEVEL:
             more, less = (
                 ("large", "small") if large.kept / large.cases > small.kept / small.cases else ("small", "large")

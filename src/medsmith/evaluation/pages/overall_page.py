@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from medsmith.evaluation.compare_cohorts import ComparedCohorts
-from medsmith.evaluation.downstream.answer import useful
+from medsmith.evaluation.downstream.answer import NoNetworks, useful
 from medsmith.evaluation.downstream.page import utility_page
 from medsmith.evaluation.downstream.result import Utility
 from medsmith.evaluation.downstream.wording import limits_of
@@ -26,16 +26,20 @@ _SHOWN = 6
 _SEED = 0
 
 
-def overall_page(compared: ComparedCohorts, privacy: Privacy, privacy_page: Page, utility: Utility) -> Page:
+def overall_page(
+    compared: ComparedCohorts, privacy: Privacy, privacy_page: Page, utility: Utility | NoNetworks
+) -> Page:
     """The report.
 
     Args:
         compared: the evaluation with its features.
         privacy: copies and membership.
         privacy_page: its report.
-        utility: what networks gain.
+        utility: what networks gain, or why none can be trained.
     """
-    parts = {"Real enough": compared.page, "Private": privacy_page, "Useful": utility_page(utility)}
+    parts = {"Real enough": compared.page, "Private": privacy_page}
+    if isinstance(utility, Utility):
+        parts["Useful"] = utility_page(utility)
     facts = {f"{name}: {key}": value for name, page in parts.items() for key, value in page.facts.items()}
     sections = [
         *_pictures(compared),
@@ -48,15 +52,17 @@ def overall_page(compared: ComparedCohorts, privacy: Privacy, privacy_page: Page
     )
 
 
-def verdicts(evaluation: Evaluation, privacy: Privacy, utility: Utility) -> list[str]:
+def verdicts(evaluation: Evaluation, privacy: Privacy, utility: Utility | NoNetworks) -> list[str]:
     """One answer to each question."""
     return [real_enough(evaluation), private(privacy), useful(utility)]
 
 
-def _limits(evaluation: Evaluation, privacy: Privacy, utility: Utility) -> list[str]:
-    lines = [line for size in utility.sizes for line in limits_of(size, utility)]
+def _limits(evaluation: Evaluation, privacy: Privacy, utility: Utility | NoNetworks) -> list[str]:
+    networks: list[str] = []
+    if isinstance(utility, Utility):
+        networks = [*(line for size in utility.sizes for line in limits_of(size, utility)), *utility.notes]
     notes = dict.fromkeys((*evaluation.notes, *privacy.notes))
-    return [*notes, *evaluation.left_out, *privacy.left_out, PROVES, *lines, *utility.notes]
+    return [*notes, *evaluation.left_out, *privacy.left_out, PROVES, *networks]
 
 
 def _named(name: str, page: Page) -> Iterator[Section]:
