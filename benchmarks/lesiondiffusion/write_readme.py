@@ -106,8 +106,9 @@ UTILITY = """
 
 Dice of a small 3-D U-Net on cubes around lesions that no network and no generator saw, mean over cases and seeds. R:
 real cases only. S: synthetic lesions only. S then R: the first half of the same number of steps on S, the second on R.
-R + S: both at once. Gains are paired differences to R in Dice points. "ellipsoid" uses deformed ellipsoids as masks (as
-in DiffTumor), "no text" null texts for all attributes. Lesions of fewer than four voxels in their cube are left out.
+R + S: both at once. Gains are paired differences to R in Dice points; flips are the only augmentation of any arm.
+"ellipsoid" uses deformed ellipsoids as masks (as in DiffTumor), "no text" null texts for all attributes. Lesions of
+fewer than four voxels in their cube are left out.
 """
 
 UTILITY_SET = """

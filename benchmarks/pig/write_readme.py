@@ -46,8 +46,8 @@ UTILITY = """
 ## Utility for segmentation
 
 Dice of a small U-Net on the 97 real test images, mean over {seeds} seeds; equal steps for every row. Gain: paired
-difference to real images alone of the same date, in Dice points. The rows of `lldm` were measured later: with strong
-augmentation in every row, and without the test images that show a scene of training.
+difference to real images alone of the same date, in Dice points. Augmentation: flips alone. The rows of `lldm` were
+measured later: with strong augmentation in every row, and without the test images that show a scene of training.
 
 | trained on | method | synthetic per real | Dice | gain | gain without near-duplicates |
 |---|---|---|---|---|---|

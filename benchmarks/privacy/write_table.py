@@ -53,6 +53,7 @@ def copying() -> Iterator[str]:
     yield ""
     yield "One training, continued step by step; cases drawn after each without any check. Copies lie above the limit"
     yield "of held-out real cases of other scenes. Membership advantage: beside it, in brackets, what chance reaches."
+    yield "Intervals of the advantage that are called a percentile bootstrap in the record lie too high (see above)."
     for path in sorted(HERE.glob("copying-*.json")):
         found = json.loads(path.read_text())
         machine, size = found["facts"], found["size"]

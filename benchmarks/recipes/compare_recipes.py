@@ -30,7 +30,7 @@ import numpy as np
 import torch
 from jaxtyping import Int64
 from recipe_data import DATA, DataSet
-from recipe_draws import Draw, Part, by_scene, in_turn, left_out_of, sharing
+from recipe_draws import Draw, Part, by_scene, in_turn, sharing, tested_on
 from recipe_sources import Subset, loaded
 from recipe_trials import AUGMENTED, BASE, BEFORE, MIXED, PASTE, SELF, Trial, sources_of
 
@@ -79,9 +79,9 @@ def draws_of(asked: argparse.Namespace, size: int, real: LoadedCohort, test: Loa
     if test is not None:
         drawn = by_scene(data.scenes(Cohort.open(work / "train")), size, asked.subsets)
         return [(Part(Subset(work, f"{size}-{number}", ids, *made), test),) for number, ids in enumerate(drawn)]
-    folds = (enumerate(in_turn(real.ids, size, number)) for number in range(asked.subsets))
+    folds = (enumerate(in_turn(real.ids, size, data.parts, number)) for number in range(asked.subsets))
     return [
-        tuple(left_out_of(real, Subset(work, f"{size}-{number}-{fold}", ids, *made)) for fold, ids in each)
+        tuple(tested_on(real, Subset(work, f"{size}-{number}-{fold}", ids, *made), out) for fold, (ids, out) in each)
         for number, each in enumerate(folds)
     ]
 

@@ -7,7 +7,15 @@ from pathlib import Path
 from typing import Any, final
 
 import numpy as np
-from recipe_phantoms import PHANTOMS, STRETCHED, Procedural, chest_picture, lesions_alone, selected_labels
+from recipe_phantoms import (
+    PHANTOMS,
+    STRETCHED,
+    Procedural,
+    chest_picture,
+    lesions_alone,
+    selected_labels,
+    stretched_lesions,
+)
 
 from medsmith import Cohort
 from medsmith.cases.case import Case
@@ -91,6 +99,7 @@ class DataSet:
         scenes: id -> what must lie on one side of the split: scene or patient.
         test_share: of the cases, seen by no generator. None tests each case by networks that learned from others, in a
             cross-validation that is repeated with other partitions.
+        parts: of the cross-validation.
         sources: name of the folder -> what is made from a subset.
         sizes: by default.
         window: gray values to which images are clipped for the segmentation networks; None clips none.
@@ -106,6 +115,7 @@ class DataSet:
     sizes: Sizes
     window: tuple[float, float] | None = None
     phantoms: Procedural | None = None
+    parts: int = 3
 
     @property
     def makes(self) -> frozenset[str]:
@@ -193,7 +203,7 @@ def likeness_of_neighbors(case: Case) -> float:
 def sarcoma(source: Path, work: Path) -> Cohort:
     """T1 images, gray values stretched per case."""
     options = PrepareOptions(("T1",), {"tumor": 1}, percentiles=STRETCHED)
-    return prepare(source, work / "all", options, report=print)
+    return prepare(source, work / "train", options, report=print)
 
 
 def sarcoma_ct(source: Path, work: Path) -> Cohort:
@@ -250,13 +260,10 @@ DATA: Mapping[str, DataSet] = {
         sarcoma,
         3,
         each_alone,
-        0.4,
-        {
-            "copypaste": Source("copypaste", grid=False),
-            "segguided": segguided(settings=SMALL_3D),
-            "segguided-unlabeled": segguided(unlabeled=True, settings=SMALL_3D),
-        },
-        Sizes("8,12", edge=32, steps=500, count=50, course=400, batch=4),
+        None,
+        {"copypaste": Source("copypaste", grid=False), "segguided": segguided(settings=SMALL_3D)},
+        Sizes("8", edge=32, steps=500, count=50, course=400, batch=4),
+        phantoms=Procedural("limb-mr", edge=48, like_real=stretched_lesions, count=200),
     ),
     "sarcoma-ct": DataSet(
         "soft-tissue sarcoma, CT crops (IBSI validation set)",
@@ -271,6 +278,6 @@ DATA: Mapping[str, DataSet] = {
         },
         Sizes("8", edge=32, steps=500, count=40, course=400, batch=4),
         window=(-160, 240),
-        phantoms=Procedural("ct", like_real=lesions_alone),
+        phantoms=Procedural("limb-ct", edge=48, like_real=lesions_alone, count=200),
     ),
 }

@@ -46,29 +46,33 @@ def by_scene(scenes: Mapping[str, int], size: int, count: int) -> list[tuple[str
     return draw_subsets(list(groups.values()), size, count)
 
 
-def in_turn(ids: Sequence[str], size: int, number: int) -> Iterator[tuple[str, ...]]:
-    """The subsets of a cross-validation, in which each case is left out once.
+def in_turn(
+    ids: Sequence[str], size: int, parts: int, number: int
+) -> Iterator[tuple[tuple[str, ...], tuple[str, ...]]]:
+    """The subsets of a cross-validation, each with the cases that it tests; together these are all cases, once each.
 
     Args:
         ids: of all cases, each a patient.
-        size: cases of a subset; what it leaves out must divide all.
+        size: cases of a subset, drawn from those that are not tested.
+        parts: of the cases, tested in turn.
         number: of the partition, from 0.
 
     Raises:
-        RequestError: the size leaves no equal parts.
+        RequestError: fewer cases than that are left beside a part.
     """
-    left_out = len(ids) - size
-    if left_out < 1 or len(ids) % left_out:
-        limit = f"what a subset leaves out divides the {len(ids)} cases"
-        raise RequestError("--sizes", f"{size}", limit, f"for example {len(ids) - 1}")
-    order = np.random.default_rng([size, number]).permutation(len(ids))
-    for fold in np.split(order, len(ids) // left_out):
-        yield tuple(id for row, id in enumerate(ids) if row not in fold)
+    folds = np.array_split(np.random.default_rng([size, number]).permutation(len(ids)), parts)
+    least = len(ids) - max(map(len, folds))
+    if not 0 < size <= least:
+        raise RequestError("--sizes", f"{size}", f"{least} of {len(ids)} cases are left beside a part", "take fewer")
+    for part, fold in enumerate(folds):
+        others = np.setdiff1d(np.arange(len(ids)), fold)
+        chosen = np.random.default_rng([size, number, part]).permutation(others)[:size]
+        yield tuple(ids[row] for row in sorted(chosen)), tuple(ids[row] for row in sorted(fold))
 
 
-def left_out_of(real: LoadedCohort, subset: Subset) -> Part:
-    """A subset that is tested on all other cases."""
-    return Part(subset, only_cases(real, [id for id in real.ids if id not in subset.ids]))
+def tested_on(real: LoadedCohort, subset: Subset, tested: Sequence[str]) -> Part:
+    """A subset that is tested on these cases."""
+    return Part(subset, only_cases(real, list(tested)))
 
 
 def sharing(draws: Sequence[Draw]) -> float:

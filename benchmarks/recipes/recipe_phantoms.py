@@ -33,22 +33,24 @@ class Procedural:
         family: of the phantoms.
         edge: of their grid.
         like_real: (phantom, labels of the data set) -> the same as a case of the data set; None where it is one.
+        count: of them; 0 for as many as there are synthetic cases of the other sources.
     """
 
     family: str
     edge: int = 64
     like_real: Callable[[Case, Names], Case] | None = None
+    count: int = 0
 
     def write(self, work: Path, count: int, real: Cohort) -> Cohort:
         """The phantoms, in WORK/phantoms and WORK/phantoms-like-real; an interrupted call is continued.
 
         Args:
             work: folder of the experiment.
-            count: phantoms.
+            count: phantoms, where the family has no number of its own.
             real: cohort whose labels, channels and file type they take.
         """
         family = find_family(self.family)
-        made = write_phantom(family, work / PHANTOMS, count, SEED, self.edge, ConsoleProgress())
+        made = write_phantom(family, work / PHANTOMS, self.count or count, SEED, self.edge, ConsoleProgress())
         if self.like_real is None:
             return made
         out = work / f"{PHANTOMS}-like-real"
@@ -75,6 +77,11 @@ def lesions_alone(phantom: Case, names: Names) -> Case:
     (value,) = (value for name, value in names.items() if name != "background")
     labels = (phantom.require_labels() == phantom.label_names["lesion"]).astype(np.uint8) * value
     return replace(phantom, labels=labels, label_names=names, report=None)
+
+
+def stretched_lesions(phantom: Case, names: Names) -> Case:
+    """As ``lesions_alone``, the gray values stretched as those of the real images."""
+    return stretch(lesions_alone(phantom, names), STRETCHED)
 
 
 def chest_picture(phantom: Case, names: Names) -> Case:

@@ -119,6 +119,7 @@ def test_the_page_puts_ours_beside_the_paper_and_says_what_was_not_made():
     assert "31.84" in page
     assert "a &lt;b&gt;" in page
     assert "cannot be compared with ours" in page
+    assert "a gain includes what the other half taught them" in page
     assert "holds here (15 (10 to 20) against 35 (30 to 40))" in page
 
 

@@ -67,7 +67,8 @@ def test_help_takes_less_than_half_a_second() -> None:
         (
             ["phantom", "knee", "out"],
             "phantom knee: no such family; "
-            "there are breast, chest, chest-healthy, ct, ct-head, ct-head-healthy, ct-healthy, liver-mr",
+            "there are breast, chest, chest-healthy, ct, ct-head, ct-head-healthy, ct-healthy, ct-varied, limb-ct, "
+            "limb-mr, liver-mr",
         ),
         (["synthesize", "nowhere", "out", "--count", "1"], "nowhere: no folder of this name"),
         (["prepare", "nowhere", "out"], "nowhere: "),

@@ -38,6 +38,15 @@ def test_the_mean_of_few_has_the_interval_of_a_t_test():
     assert mean_of_few(values[:1], "patients").high == np.inf
 
 
+def test_the_mean_of_few_ends_where_the_values_do():
+    values = np.array([0.97, 0.99, 0.8])
+    free, bounded = mean_of_few(values, "cases"), mean_of_few(values, "cases", (0.0, 1.0))
+    assert free.high > 1
+    assert (bounded.value, bounded.low, bounded.high) == (free.value, free.low, 1)
+    single = mean_of_few(values[:1], "cases", (0.0, 1.0))
+    assert (single.low, single.high) == (0, 1)
+
+
 def test_the_seed_decides_the_interval():
     values = np.random.default_rng(0).normal(size=30)
     assert mean_of_cases(values, seed=3) == mean_of_cases(values, seed=3)

@@ -10,18 +10,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import torch
 
 import micro
 from box_cohorts import a_case, make_cohort
 from medsmith import Budget, train
 from medsmith.errors import CohortError, RunError
-from medsmith.evaluation.downstream import UtilityOptions, segmenter, summary_lines
+from medsmith.evaluation.downstream import UtilityOptions, networks, segmenter, summary_lines
 from medsmith.evaluation.downstream.arms import plan_arms
 from medsmith.evaluation.downstream.forecast import steps_line
 from medsmith.evaluation.downstream.inputs import check_settings
 from medsmith.evaluation.downstream.intervals import METHOD
+from medsmith.evaluation.downstream.loaded_cohort import load_cohort
 from medsmith.evaluation.downstream.measures import MEASURES
-from medsmith.evaluation.downstream.networks import jobs_of
+from medsmith.evaluation.downstream.networks import Job, Material, jobs_of
 from medsmith.evaluation.downstream.result import WITHHELD
 from medsmith.evaluation.downstream.segmenter import SegmenterConfig
 from medsmith.evaluation.downstream.separation import Separation, check_generator
@@ -44,14 +46,25 @@ def test_a_gain_that_rounds_to_zero_has_no_minus():
 
 def test_every_arm_is_run_and_written(cohorts, tmp_path):
     real, synthetic, test = cohorts
-    more = make_cohort(tmp_path / "more", 4, 11)
+    more, procedural = make_cohort(tmp_path / "more", 4, 11), make_cohort(tmp_path / "procedural", 4, 12)
     options = UtilityOptions(cases=(3, 0), subsets=2, seeds=1, shares=(0.25, 0.5))
     found = utility(
-        real, synthetic, test, tmp_path / "out", more=more, options=options, config=QUICK, facts={"machine": "<b>"}
+        real,
+        synthetic,
+        test,
+        tmp_path / "out",
+        more=more,
+        procedural=procedural,
+        options=options,
+        config=QUICK,
+        facts={"machine": "<b>"},
     )
     small, whole = found.sizes
     names = ["R", "R, flips only", "R + copy-paste", "R + more real cases", "S", "S then R"]
-    assert [result.arm.name for result in small.arms] == [*names, "R + S, share 0.25", "R + S, share 0.5"]
+    assert [result.arm.name for result in small.arms] == [
+        *names,
+        *(f"R + {made}, share {share}" for made in ("S", "procedural") for share in (0.25, 0.5)),
+    ]
     assert (small.cases, whole.cases, small.shared, small.patients) == ((3, 3), (6,), 0.0, 5)
     assert small.arms[0].dice.gain is None
     assert all(set(result.measures) == set(MEASURES) and result.dice.value.n == 5 for result in small.arms)
@@ -210,7 +223,7 @@ def test_test_cases_of_a_training_scene_are_left_out(cohorts, tmp_path):
     assert kept.sizes[0].patients == 5
     known = [a_case("x", test[name].image[0] - 1, test[name].labels, test, False) for name in test.ids[:4]]
     generators = make_cohort(tmp_path / "generators", 4, 6, copies=known)
-    with pytest.raises(CohortError, match="1 test patients show no scene"):
+    with pytest.raises(CohortError, match="1 test patient of a scene that no training case shows"):
         utility(cohorts[0], synthetic, test, tmp_path / "few", training=generators, config=QUICK)
 
 
@@ -224,6 +237,21 @@ def test_volumes_are_trained_on_too(tmp_path):
     assert found.unit == "mm"
     assert found.sizes[0].lesions == {"below 10 mm": 3, "10 to 20 mm": 0, "above 20 mm": 0}
     assert all(set(result.structures) == {"lesion"} for result in found.sizes[0].arms)
+
+
+def test_an_arm_learns_from_the_cases_that_it_names(cohorts, tmp_path):
+    real, synthetic, test = cohorts
+    procedural = make_cohort(tmp_path / "procedural", 4, 12)
+    loaded = [load_cohort(each, 32, lambda _steps, _note: None) for each in (real, synthetic, test, procedural)]
+    material = Material(loaded[0], loaded[1], None, loaded[2], real.channel_names, ("lesion",), loaded[3])
+    arms = plan_arms((0.5,), 0.5, more=False, procedural=True)
+    assert [arm.name for arm in arms[-2:]] == ["R + S", "R + procedural"]
+    for arm, made in zip(arms[-2:], (loaded[1], loaded[3]), strict=True):
+        (phase,) = networks._phases(Job(3, 0, loaded[0].ids[:3], arm, 0), material, 1.0)
+        assert isinstance(phase, segmenter.Mixture)
+        assert torch.equal(phase.synthetic[0], made.images)
+        assert torch.equal(phase.real[0], loaded[0].images[:3])
+        assert phase.share == 0.5
 
 
 def test_arms_of_one_subset_start_alike_and_differ_by_subset_and_seed():

@@ -136,7 +136,7 @@ def test_test_cases_without_a_structure_are_refused(cohorts, tmp_path):
     test = make_cohort(tmp_path / "test", 3, 7)
     for case_id in test.ids[:2]:
         test.write(replace(test[case_id], labels=test[case_id].labels * 0))
-    with pytest.raises(CohortError, match="1 test patients have a labeled voxel"):
+    with pytest.raises(CohortError, match="1 test patient with a labeled voxel"):
         of_all((*cohorts[:2], test), tmp_path / "out")
 
 

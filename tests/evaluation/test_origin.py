@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +12,7 @@ import micro
 from medsmith import Budget, phantom, train
 from medsmith.cases.cohort import Cohort
 from medsmith.data.copies import Searchable
+from medsmith.errors import FileError
 from medsmith.evaluation import evaluate, summary_lines
 from medsmith.evaluation.fidelity.comparison import ComparisonPlan
 from medsmith.evaluation.fidelity.radiomics import Radiomics
@@ -97,6 +99,14 @@ def test_cases_made_from_given_ones_are_copies_by_design_and_their_sources_no_te
     said = f"1 of 9 real cases have the ids of cases that synthetic ones were made from ({cohorts['test'].ids[0]})"
     assert said in caution
     assert made_from_notes(cohorts["synthetic"]) == ()
+
+
+@pytest.mark.parametrize("pasted", ["abc", 5, None, [{}], [1]])
+def test_damaged_structures_of_a_provenance_are_named(cohorts, tmp_path, pasted):
+    made = renamed(cohorts["synthetic"], tmp_path / "made", lambda _: {"template": "a", "pasted": pasted})
+    line = f"{made.root / 'provenance' / 'other_0.json'}: is damaged; it holds what medsmith does not write; "
+    with pytest.raises(FileError, match=f"^{re.escape(line)}"):
+        made_from_notes(made)
 
 
 @pytest.mark.parametrize("count", [5, CALIBRATED - 1])

@@ -8,15 +8,18 @@ import pytest
 
 from medsmith import Cohort, SegmenterConfig, UtilityOptions, phantom
 from medsmith.cli import main
-from medsmith.errors import CohortError
+from medsmith.errors import CohortError, RequestError
+from medsmith.evaluation.adherence.label_fidelity import RealCases, label_fidelity
 from medsmith.evaluation.downstream.result import GAIN, LOSS, NONE
 from medsmith.evaluation.fidelity.bootstrap import Estimate
 from medsmith.evaluation.fidelity.radiomics import Radiomics
 from medsmith.evaluation.fidelity.realism import realism
+from medsmith.evaluation.not_measured import NotMeasured
 from medsmith.evaluation.overall import evaluate_all
 from medsmith.evaluation.pages.overall_page import verdicts
 from medsmith.evaluation.privacy import answer as privacy_answer
 from medsmith.evaluation.privacy.chance import Chance
+from medsmith.progress import NullProgress
 
 
 def test_the_realism_score_by_hand():
@@ -34,7 +37,7 @@ def test_realism_needs_neighbors():
 @pytest.fixture(scope="module")
 def cohorts(tmp_path_factory):
     root = tmp_path_factory.mktemp("overall")
-    counts = {"train": (10, 0), "test": (9, 1), "synthetic": (6, 2)}
+    counts = {"train": (10, 0), "test": (9, 1), "synthetic": (10, 2)}
     return {name: phantom("breast", root / name, count, seed=seed, size=32) for name, (count, seed) in counts.items()}
 
 
@@ -53,19 +56,21 @@ def report(cohorts, tmp_path_factory):
 
 def test_the_page_answers_first_and_has_every_part(report):
     page = (report[0] / "evaluation.html").read_text()
-    answers = [page.index(f"<li>{question}?") for question in ("Real enough", "Private", "Useful")]
+    answers = [page.index(f"<li>{question}?") for question in ("Real enough", "Obedient", "Private", "Useful")]
     assert answers == sorted(answers)
     for title in ("Which are real?", "Best and worst", "What these data cannot show", "Which were real"):
         assert f"<h2>{title}</h2>" in page
         assert page.index(f"<h2>{title}</h2>") > answers[-1]
     assert "<h2>Useful: Every arm</h2>" in page
     assert "<h2>Private: Copies of whole images</h2>" in page
+    assert "<h2>Obedient: label fidelity</h2>" in page
     assert "http" not in page.replace("http-equiv", "")
 
 
-def test_the_record_holds_the_three_parts(report):
+def test_the_record_holds_every_part(report):
     record = json.loads((report[0] / "evaluation.json").read_text())
-    assert set(record) == {"warning", "evaluation", "privacy", "utility"}
+    assert set(record) == {"warning", "evaluation", "label_fidelity", "privacy", "utility"}
+    assert list(record["label_fidelity"]["structures"]) == ["lesion"]
     assert record["privacy"] == json.loads((report[0] / "privacy" / "privacy.json").read_text())
     assert record["utility"]["sizes"][0]["test_patients"] <= 9
 
@@ -90,17 +95,39 @@ def test_a_cohort_of_label_maps_alone_has_a_report_that_says_why_no_network_was_
     real, synthetic, training = map(maps, ("test", "synthetic", "train"))
     found = evaluate_all(real, synthetic, tmp_path / "out", training=training)
     reason = "segmentation networks need image and labels of every case, and 10 of 10 training cases have no image"
-    assert found.as_json()["utility"] == {"not_measured": reason}
+    assert found.as_json()["utility"] == found.as_json()["label_fidelity"] == {"not_measured": reason}
     page = (tmp_path / "out" / "evaluation.html").read_text()
+    assert f"<li>Obedient? Unknown: {reason}.</li>" in page
     assert f"<li>Useful? Unknown: {reason}.</li>" in page
     assert "<h2>Private: Copies of label maps</h2>" in page
     assert "<h2>Useful" not in page
+    assert "<h2>Obedient" not in page
 
 
 def test_labels_that_no_network_can_learn_together_are_refused_before_anything_is_measured(cohorts, tmp_path):
     other = phantom("chest", tmp_path / "other", 10, seed=3, size=32)
     with pytest.raises(CohortError, match="label_names"):
         evaluate_all(cohorts["test"], cohorts["synthetic"], tmp_path / "out", training=other)
+    assert not (tmp_path / "out").exists()
+
+
+def test_options_that_no_network_can_be_trained_with_are_refused_before_anything_is_measured(cohorts, tmp_path):
+    train = cohorts["train"]
+    others = Cohort.create(
+        tmp_path / "others",
+        channel_names=train.channel_names,
+        label_names=train.label_names,
+        file_ending=train.file_ending,
+    )
+    for case in train:
+        others.write(replace(case, id=case.id.replace("0", "x")))
+    others.finish()
+    for training, options, refusal in (
+        (others, UtilityOptions(group=r"0(\d+)$"), "--group: .* does not match"),
+        (train, UtilityOptions(size=20), "size: 20; a multiple of"),
+    ):
+        with pytest.raises(RequestError, match=refusal):
+            evaluate_all(cohorts["test"], cohorts["synthetic"], tmp_path / "out", training=training, options=options)
     assert not (tmp_path / "out").exists()
 
 
@@ -120,12 +147,28 @@ def test_the_options_of_utility_reach_the_networks(cohorts, tmp_path, monkeypatc
 
     monkeypatch.setattr("medsmith.evaluation.overall.evaluate_all", seen)
     roots = [str(cohorts[name].root) for name in ("test", "synthetic")]
-    chosen = ["--cases", "3,0", "--subsets", "1", "--seeds", "1", "--group", "(x)", "--network-size", "16"]
+    chosen = ["--cases", "3,0", "--subsets", "1", "--seeds", "1", "--group", r"(\d+)", "--network-size", "16"]
     call = ["evaluate", *roots, "--out", str(tmp_path / "out"), "--steps", "7", "--batch", "2", *chosen]
     with pytest.raises(SystemExit):
         main([*call, "--all", "--training", str(cohorts["train"].root)])
-    assert asked["options"] == UtilityOptions(cases=(3, 0), subsets=1, seeds=1, group="(x)", size=16)
+    assert asked["options"] == UtilityOptions(cases=(3, 0), subsets=1, seeds=1, group=r"(\d+)", size=16)
     assert asked["config"] == SegmenterConfig(steps=7, batch=2)
+
+
+def test_the_patients_are_asked_for_without_networks_as_well(cohorts, tmp_path, monkeypatch, capsys):
+    asked: dict[str, object] = {}
+
+    def seen(*_cohorts, group, **_others):
+        asked["group"] = group
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("medsmith.evaluation.evaluate", seen)
+    call = ["evaluate", *(str(cohorts[name].root) for name in ("test", "synthetic")), "--out", str(tmp_path / "out")]
+    with pytest.raises(SystemExit):
+        main([*call, "--group", r"(\d+)"])
+    assert asked["group"] == r"(\d+)"
+    assert main([*call, "--group", "(x)"]) == 2
+    assert "--group: '(x)' does not match 9 ids" in capsys.readouterr().err
 
 
 def test_options_of_networks_are_refused_where_none_is_trained(cohorts, tmp_path, capsys):
@@ -152,7 +195,40 @@ def test_a_synthetic_cohort_stays_as_it_is(report, cohorts):
 def test_the_verdict_on_copies_is_that_of_the_test_against_chance(chance, answer, report, monkeypatch):
     monkeypatch.setattr(privacy_answer, "against_chance", lambda _flagged, _threshold: chance)
     found = report[1]
-    assert verdicts(found.evaluation, found.privacy, found.utility)[1].startswith(answer)
+    assert verdicts(found.evaluation, found.labels, found.privacy, found.utility)[2].startswith(answer)
+
+
+def test_the_verdict_on_obedience_is_that_of_the_segmenters(report, cohorts, tmp_path):
+    found = report[1]
+    (name, result), *_ = found.labels.structures.items()
+
+    def said(labels):
+        return verdicts(found.evaluation, labels, found.privacy, found.utility)[1]
+
+    sure = {name: replace(result, auc=Estimate(0.99, 0.9, 1.0, 10, "by hand"), corrected=0.01)}
+    numbers = f"Label '{name}': Dice {result.values[:, 1].mean():.3g} with its own map, "
+    follows = "Obedient? Images follow their label maps, as far as segmenters can tell. "
+    assert said(replace(found.labels, structures=sure)).startswith(follows + numbers)
+    unsure = {name: replace(result, auc=Estimate(0.6, 0.4, 0.8, 10, "by hand"))}
+    answer = f"Obedient? Not shown: what segmenters find does not depend on the map ({name}). "
+    assert said(replace(found.labels, structures=unsure)).startswith(answer + numbers)
+    few = cohorts["synthetic"].subset(cohorts["synthetic"].ids[:4])
+    cases = RealCases(cohorts["train"], cohorts["test"], SegmenterConfig(steps=2, batch=2))
+    with pytest.raises(RequestError, match="no label is in 10 of the 4 synthetic cases and in a test case"):
+        label_fidelity(few, cases, tmp_path / "kept", NullProgress())
+    assert not (tmp_path / "kept").exists()
+    assert said(NotMeasured("too few")) == "Obedient? Unknown: too few."
+
+
+def test_cases_whose_membership_is_inferred_are_not_private(report, monkeypatch):
+    found = report[1]
+    (what, membership), *_ = found.privacy.membership.items()
+    assert not membership.leaks
+    assert "told from held-out ones" not in verdicts(found.evaluation, found.labels, found.privacy, found.utility)[2]
+    leaking = {what: replace(membership, corrected=0.004)}
+    monkeypatch.setattr(type(found.privacy), "membership", leaking)
+    said = verdicts(found.evaluation, found.labels, found.privacy, found.utility)[2]
+    assert said.startswith(f"Private? No: training cases are told from held-out ones by {what} (p = 0.004, AUC ")
 
 
 def test_the_verdict_on_use_names_every_arm_with_a_gain_or_a_loss(report):
@@ -167,7 +243,7 @@ def test_the_verdict_on_use_names_every_arm_with_a_gain_or_a_loss(report):
             dice = each.dice if each.dice.gain is None else replace(each.dice, gain=gain)
             arms.append(replace(each, measures={**each.measures, "dice": dice}, verdict=verdict))
         utility = replace(found.utility, sizes=(replace(size, arms=tuple(arms)),))
-        return verdicts(found.evaluation, found.privacy, utility)[2]
+        return verdicts(found.evaluation, found.labels, found.privacy, utility)[3]
 
     answer = f"R + S against strong augmentation, {size.name}: +0.0 points of Dice (-2.0 to +2.0)."
     assert said() == f"Useful? Not that this experiment can show: {answer}"

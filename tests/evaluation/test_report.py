@@ -12,13 +12,14 @@ from scipy.ndimage import gaussian_filter
 
 from medsmith.cases.case import Case
 from medsmith.cases.cohort import Cohort
-from medsmith.errors import CohortError, FileError
+from medsmith.errors import CohortError, FileError, RequestError
 from medsmith.evaluation import evaluate, summary_lines
 from medsmith.evaluation.compare_cohorts import NO_SEAMS
 from medsmith.evaluation.fidelity.comparison import ComparisonPlan
 from medsmith.evaluation.fidelity.radiomics import Radiomics
 from medsmith.evaluation.pages import evaluation_page
 from medsmith.evaluation.pages.page import WARNING, Page
+from medsmith.evaluation.scope import one_of_each_patient
 from medsmith.formats.lock import hold_output
 from medsmith.geometry import Geometry
 from medsmith.viewer import write_view
@@ -123,6 +124,24 @@ def test_a_cohort_of_the_same_law_is_near_the_floor_and_another_is_not(alike, ot
     assert of_other.synthetic.value > 3 * of_other.floor.value
     assert other.view_spec.shape == (24, 24, 1)
     assert alike.nearest_neighbors.flagged.value == 0
+
+
+@pytest.mark.usefixtures("numbers_only")
+def test_one_case_of_each_patient_is_compared(cohorts, tmp_path):
+    real, synthetic, out = cohorts["real"], cohorts["alike"], tmp_path / "out"
+    for _ in range(2):  # the same call writes the report again
+        found = evaluated(real, synthetic, out, group=r"(\d)$")
+    test = found.permutations["radiomic vector"]
+    assert (test.real, test.synthetic) == (10, 16)
+    assert found.notes[0].startswith("Of 24 real cases 10 are compared, one of each patient (--group): ")
+    assert sorted(id[-1] for id in one_of_each_patient(real, r"(\d)$").ids) == [*"0123456789"]
+    assert one_of_each_patient(real, None) is real
+    with pytest.raises(CohortError, match="differs in real cohort, options"):
+        evaluated(real, synthetic, out)
+    with pytest.raises(RequestError, match="does not match 14 ids"):
+        evaluated(real, synthetic, tmp_path / "other", group=r"case-00(\d)")
+    with pytest.raises(CohortError, match="1 case; at least 8"):
+        evaluated(real, synthetic, tmp_path / "other", group=r"(\d)\d\d$")
 
 
 @pytest.mark.usefixtures("numbers_only")

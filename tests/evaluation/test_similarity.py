@@ -1,21 +1,25 @@
 """Permutation test, diversity and seams: closed forms, a second library, planted differences."""
 
+import json
+import re
+
 import numpy as np
 import pytest
 import torch
 from scipy import stats
 
+from medsmith import phantom
+from medsmith.errors import FileError
 from medsmith.evaluation.fidelity.bootstrap import Estimate
 from medsmith.evaluation.fidelity.diversity import (
-    METHOD,
-    METHOD_OF_DIFFERENCE,
     _estimate,
     compare_diversity,
     ms_ssim,
 )
 from medsmith.evaluation.fidelity.permutation import permutation_test
-from medsmith.evaluation.fidelity.seams import PaintedCase, _borders, boxes_of, grown, measure_seams
+from medsmith.evaluation.fidelity.seams import PaintedCase, _borders, _folds, boxes_of, grown, measure_seams
 from medsmith.evaluation.pages.sections import seam_sentence
+from medsmith.evaluation.painted_cases import painted_cases
 
 
 def test_the_permutation_test_is_exact_on_equal_laws():
@@ -134,17 +138,46 @@ def test_the_page_claims_no_more_on_seams_than_the_interval_shows(low, value, hi
 
 
 def test_the_interval_of_diversity_is_that_of_welch():
-    variances = (2.0, 0.5)
-    found = _estimate(1.0, variances, 10, METHOD_OF_DIFFERENCE)
+    variances = (0.002, 0.0005)
+    found = _estimate(0.5, variances, 10, -1.0)
     # Two samples of 10 whose means have these variances: standard deviation (10 variance) ** .5 each.
     first, second = (np.linspace(-1, 1, 10) for _ in variances)
     first, second = (x / x.std(ddof=1) * (10 * v) ** 0.5 for x, v in zip((first, second), variances, strict=True))
-    low, high = stats.ttest_ind(first + 1, second, equal_var=False).confidence_interval(0.95)
+    low, high = stats.ttest_ind(first + 0.5, second, equal_var=False).confidence_interval(0.95)
     assert [found.low, found.high] == pytest.approx([low, high])
-    single = _estimate(1.0, (2.0,), 10, METHOD)
-    assert single.high - 1 == pytest.approx(stats.t.ppf(0.975, 9) * 2**0.5)
-    assert "half" not in single.interval + found.interval
-    assert _estimate(1.0, (0.0, 0.0), 10, METHOD).low == 1
+    single = _estimate(0.5, (0.002,), 10, 0.0)
+    assert single.high - 0.5 == pytest.approx(stats.t.ppf(0.975, 9) * 0.002**0.5)
+    assert (single.interval, found.interval) == (
+        "Student's, jackknife over cases",
+        "Student's, jackknife over the cases of both cohorts",
+    )
+    assert _estimate(1.0, (0.0, 0.0), 10, -1.0).low == 1
+
+
+def test_an_interval_of_diversity_ends_where_similarities_do():
+    found = [_estimate(value, (0.1,), 4, 0.0) for value in (0.1, 0.9)]
+    assert (found[0].low, found[1].high) == (0, 1)
+    assert _estimate(0.0, (0.5, 0.5), 4, -1.0).low == -1
+
+
+def test_cases_of_one_scan_are_in_one_fold():
+    scans = ["scan a", "scan b", "scan a", "3", "4", "5", "scan b", "7"]
+    for seed in range(5):
+        fold = _folds(scans, np.random.default_rng(seed))
+        assert fold[0] == fold[2]
+        assert fold[1] == fold[6]
+        assert sorted({*fold.tolist()}) == [0, 1, 2, 3, 4]
+    assert sorted(_folds(["scan a"] * 7, np.random.default_rng(0)).tolist()) == [0, 0, 1, 1, 2, 3, 4]
+
+
+def test_the_intervals_of_a_similarity_end_at_its_bounds():
+    rng = np.random.default_rng(4)
+    images = [np.repeat(rng.uniform(0, 255, (4, 4, 1)), 4, 0).repeat(4, 1).astype(np.float32) for _ in range(3)]
+    alike = [images[0], images[0] + 1, rng.uniform(0, 255, (16, 16, 1)).astype(np.float32)]
+    found = compare_diversity(alike, images, seed=0)
+    assert found.real.low == 0 < found.real.value < found.real.high <= 1
+    assert 0 <= found.synthetic.low <= found.synthetic.high <= 1
+    assert -1 <= found.difference.low <= found.difference.value <= found.difference.high <= 1
 
 
 def test_patches_never_show_the_lesion():
@@ -158,3 +191,42 @@ def test_boxes_come_from_the_provenance():
     assert boxes_of(record) == [((1, 2, 3), (4, 5, 6))]
     assert boxes_of(None) == boxes_of({"seed": 3}) == []
     assert grown(((1, 2, 3), (4, 5, 6)), (2, 2, 2), (9, 9, 7)) == ((0, 0, 1), (6, 7, 7))
+
+
+@pytest.mark.parametrize("box", ["abcdef", [[1], [2]], [1, 2], [[None] * 3, [1, 2, 3]], [[0, 0, 0], [2.0, 2, 2]]])
+def test_a_box_that_is_none_is_told(box):
+    with pytest.raises((TypeError, ValueError)):
+        boxes_of({"lesions": [{"box": box}]})
+
+
+def test_an_empty_box_is_told():
+    with pytest.raises(ValueError, match="holds no voxel"):
+        boxes_of({"lesions": [{"box": [[9, 9, 0], [1, 1, 1]]}]})
+
+
+@pytest.mark.parametrize(
+    ("box", "line"),
+    [
+        ([[9, 9, 0], [1, 1, 1]], "is damaged; it holds what medsmith does not write; restore or remove it"),
+        ([[32, 2, 0], [40, 9, 1]], "names a box outside the image; 32 x 32 x 1 voxels; restore or remove it"),
+        ([[10**30, 2, 0], [10**31, 9, 1]], "names a box outside the image; 32 x 32 x 1 voxels; restore or remove it"),
+        ([[-5, -5, 0], [5, 0, 1]], "names a box outside the image; 32 x 32 x 1 voxels; restore or remove it"),
+    ],
+)
+def test_a_provenance_with_a_wrong_box_is_refused_by_name(tmp_path, box, line):
+    made = phantom("breast", tmp_path / "made", 1, size=32)
+    path = tmp_path / "made" / "provenance" / f"{made.ids[0]}.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "lesions": [{"box": box}]}))
+    with pytest.raises(FileError, match=f"^{re.escape(f'{path}: {line}')}$"):
+        list(painted_cases(made, [made], "ultrasound"))
+
+
+def test_boxes_that_reach_beyond_the_image_are_cut(tmp_path):
+    made = phantom("breast", tmp_path / "made", 1, size=32)
+    path = tmp_path / "made" / "provenance" / f"{made.ids[0]}.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "lesions": [{"box": [[-9, 28, 0], [4, 50, 1]]}]}))
+    (found,) = painted_cases(made, [made], "ultrasound")
+    (((low_x, low_y, _), (high_x, high_y, _)),) = found.boxes
+    assert (low_x, high_y) == (0, 32)
+    assert 0 < low_y < 28 < 32
+    assert 4 < high_x < 32

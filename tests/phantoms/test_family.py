@@ -177,7 +177,7 @@ def test_an_unknown_family_is_refused_by_name() -> None:
     with pytest.raises(
         MedsmithError,
         match=r"^phantom knee: no such family; there are breast, chest, chest-healthy, ct, ct-head, "
-        r"ct-head-healthy, ct-healthy, liver-mr$",
+        r"ct-head-healthy, ct-healthy, ct-varied, limb-ct, limb-mr, liver-mr$",
     ):
         find_family("knee")
     assert find_family("breast") is BREAST

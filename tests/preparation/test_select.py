@@ -1,6 +1,9 @@
 """Cases kept by thresholds, and what is lost."""
 
+import json
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +12,7 @@ from hypothesis import strategies as st
 
 from medsmith.cases.case import Case
 from medsmith.cases.cohort import Cohort
-from medsmith.errors import CohortError, RequestError
+from medsmith.errors import CohortError, FileError, RequestError
 from medsmith.geometry import Geometry
 from medsmith.preparation.case_measures import measures_of, types_of
 from medsmith.preparation.select import Kept, Rule, Selection, select
@@ -49,7 +52,7 @@ def made(tmp_path):
 
 
 def test_measures_and_types_of_a_case():
-    found = measures_of(case(1, passed=False))
+    found = measures_of(case(1, passed=False), Path())
     assert found["not_a_copy"] == 0.5
     assert found["attempt"] == 2
     assert found["lesions"] == 2
@@ -64,7 +67,7 @@ def test_measures_and_types_of_a_case():
 
 def test_a_label_with_a_space_can_be_named_in_a_rule_and_absent_checks_are_none():
     spaced = replace(case(1), label_names={"background": 0, "liver tumor": 1}, provenance={"checks": None})
-    found = measures_of(spaced)
+    found = measures_of(spaced, Path())
     assert found["share.liver_tumor"] == found["foreground_share"] > 0
     assert Rule.parse("share.liver_tumor>0").passes(found)
 
@@ -135,3 +138,28 @@ def test_wrong_rules_are_refused_before_anything_is_written(made, tmp_path, rule
 def test_numbers_are_read_in_every_usual_form():
     assert Rule.parse(" share.lesion >= 1e-3 ") == Rule("share.lesion", ">=", 0.001)
     assert str(Rule.parse("a<.5")) == "a<0.5"
+
+
+@pytest.mark.parametrize(
+    ("folder", "record"),
+    [
+        ("provenance", {"checks": "abc"}),
+        ("provenance", {"checks": [{"check": None, "value": 1}]}),
+        ("provenance", {"checks": [{"check": ["a"], "value": 1}]}),
+        ("provenance", {"checks": [{"check": "a", "value": 10**400}]}),
+        ("provenance", {"adherence": [1]}),
+        ("provenance", {"lesions": 5}),
+        ("reports", {"lesions": "abc"}),
+        ("reports", {"lesions": [{"size_mm": "12"}]}),
+        ("reports", {"lesions": [{"size_mm": 12}]}),
+        ("reports", {"lesions": [{"size_mm": [None, 1]}]}),
+        ("reports", {"lesions": [{"size_mm": [10**400]}]}),
+    ],
+)
+def test_a_damaged_record_is_named_before_anything_is_written(made, tmp_path, folder, record):
+    path = made.root / folder / "c0.json"
+    path.write_text(json.dumps(record))
+    line = f"{path}: is damaged; it holds what medsmith does not write; restore or remove it"
+    with pytest.raises(FileError, match=f"^{re.escape(line)}$"):
+        select(made, tmp_path / "out", ["foreground_share>0"])
+    assert not (tmp_path / "out").exists()

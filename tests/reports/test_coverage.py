@@ -95,6 +95,10 @@ def test_the_command_counts_and_writes_reports_that_synthesize_takes(reported, t
     assert sorted(densities) == ["hypodense", "hypodense fluid-like", "hypodense fluid-like"]
     assert main(["coverage", str(reported), "--out", str(out)]) == 2
     assert "exists; a new .jsonl file; choose another name" in capsys.readouterr().err
+    inside = reported / "reports" / "missing.jsonl"
+    assert main(["coverage", str(reported), "--out", str(inside)]) == 2
+    assert capsys.readouterr().err.startswith(f"{inside}: lies in or on {reported}; nothing is written into what")
+    assert not inside.exists()
 
 
 def test_lesions_of_no_combination_are_counted(reported, capsys):

@@ -122,7 +122,8 @@ def _utility(result: BenchResult) -> Section:
     ]
     sentence = (
         "Dice, in per cent, of segmentation networks on the test cases; gains, in points, are paired, over real cases "
-        "with strong augmentation at equal steps. 95 % intervals; n: test patients."
+        "with strong augmentation at equal steps. 95 % intervals; n: test patients. R is a random half of the cases to "
+        "learn from, and the generators learned from all of them: a gain includes what the other half taught them."
     )
     return Section("Utility", [sentence], (Table(["", "trained on", "Dice", "n", "gain", "verdict"], rows),))
 

@@ -4,9 +4,10 @@ from pathlib import Path
 
 from medsmith.cases.case_files import CaseFiles, Layout
 from medsmith.cases.case_io import read_case, read_records
+from medsmith.cases.damaged_records import refusing_damaged
 from medsmith.cases.integrity import check_consecutive, first_of
 from medsmith.cases.layouts import find_layout
-from medsmith.cases.nnunet_folder import DATASET
+from medsmith.cases.nnunet_folder import DATASET, PROVENANCE
 from medsmith.errors import CohortError, counted
 from medsmith.formats.json_file import read_json
 from medsmith.formats.volume import ReadOptions
@@ -61,7 +62,7 @@ def verify_case(root: Path, case_id: str, files: CaseFiles, layout: Layout) -> N
     """
     read_case(case_id, files, layout, ReadOptions())
     _, provenance = read_records(root, case_id)
-    recorded = (provenance or {}).get("files", {})
-    gone = [name for name in recorded if not (root / name).exists()]
+    with refusing_damaged(root / PROVENANCE / f"{case_id}.json"):
+        gone = [name for name in (provenance or {}).get("files", {}) if not (root / name).exists()]
     if gone:
         raise CohortError(root, f"case {case_id} lacks {first_of(gone)}", "its provenance names it", "make it again")

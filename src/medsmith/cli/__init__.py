@@ -22,6 +22,7 @@ from medsmith.cli import (
     examining,
     exporting,
     fitting,
+    obeying,
     reading,
     reports,
     segmenting,
@@ -38,7 +39,7 @@ from medsmith.started_processes import StartedProcesses, started_processes
 
 __all__ = [
     "anatomy", "annotation", "app", "benching", "cohorts", "comparing", "dicom", "evaluating", "examining", "exporting",
-    "fitting", "main", "reading", "reports", "segmenting", "synthesizing", "viewing",
+    "fitting", "main", "obeying", "reading", "reports", "segmenting", "synthesizing", "viewing",
 ]  # fmt: skip
 _INTERRUPTED = 130
 _MEMORY = MedsmithError("medsmith", "out of memory", cure="free memory, or use smaller settings or fewer workers")

@@ -3,19 +3,22 @@
 from pathlib import Path
 
 
-def check_comparable(real: Path, synthetic: Path, training: Path | None) -> None:
+def check_comparable(real: Path, synthetic: Path, training: Path | None, group: str | None) -> None:
     """Refuses cohorts that ``evaluate`` cannot compare.
 
     Raises:
-        CohortError: too few cases, or swapped cohorts.
+        CohortError: too few cases, unlike or swapped cohorts.
+        RequestError: the expression of the patients does not fit the ids.
     """
     from medsmith.cases.cohort import Cohort
+    from medsmith.evaluation.alike import check_alike
     from medsmith.evaluation.roles import check_roles
-    from medsmith.evaluation.scope import comparison_scope
+    from medsmith.evaluation.scope import comparison_scope, one_of_each_patient
 
-    reference, made = Cohort.open(real), Cohort.open(synthetic)
+    reference, made = one_of_each_patient(Cohort.open(real), group), Cohort.open(synthetic)
     learned = Cohort.open(training) if training else reference
     comparison_scope(reference, made, learned)
+    check_alike(reference, made, learned)
     check_roles({"real": reference, "training": learned}, made)
 
 

@@ -42,7 +42,8 @@ def phantom(
     family: Annotated[
         str,
         typer.Argument(
-            help="Phantom family: breast, chest, chest-healthy, ct, ct-healthy, ct-head, ct-head-healthy or liver-mr."
+            help="Phantom family: breast, chest, chest-healthy, ct, ct-healthy, ct-varied, ct-head, ct-head-healthy, "
+            "limb-ct, limb-mr or liver-mr."
         ),
     ],
     out: NewCohort,
@@ -51,7 +52,8 @@ def phantom(
     size: Annotated[
         int,
         typer.Option(
-            help="Edge of the image grid: breast 32 to 256 pixels, chest 32 to 512 pixels, ct 48 to 160 voxels; "
+            help="Edge of the image grid: breast 32 to 256 pixels, chest 32 to 512 pixels, ct 48 to 160 voxels, "
+            "limb-ct and limb-mr 16 to 160 voxels; "
             "liver-mr 32 to 192 voxels, and 0.4 times as many slices, rounded up to a multiple of 8."
         ),
     ] = 128,

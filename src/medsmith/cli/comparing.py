@@ -11,8 +11,9 @@ from medsmith.cli.options import (
     CasesOfSubsets,
     Gain,
     GeneratorCohort,
-    MethodFiles,
+    MoreCases,
     PatientGroup,
+    ProceduralCases,
     ResultsFolder,
     SegmenterBatch,
     SegmenterSteps,
@@ -82,9 +83,8 @@ def utility(  # noqa: PLR0913
     synthetic: SyntheticForTraining,
     test: TestCohort,
     out: ResultsFolder,
-    more: Annotated[
-        Path | None, typer.Option(help="Further real cases, for an arm that shows what they bring.")
-    ] = None,
+    more: MoreCases = None,
+    procedural: ProceduralCases = None,
     training: GeneratorCohort = None,
     cases: CasesOfSubsets = None,
     subsets: Annotated[int, typer.Option(min=1, help="Subsets drawn of each size.")] = 5,
@@ -126,6 +126,7 @@ def utility(  # noqa: PLR0913
         out,
         more=more,
         training=training,
+        procedural=procedural,
         options=options,
         config=config,
         progress=terminal().progress,
@@ -133,57 +134,3 @@ def utility(  # noqa: PLR0913
     )
     page = out / "utility.html"
     terminal().result({**result.as_json(), "report": page}, [*summary_lines(result), f"report: {page}"])
-
-
-@app.command()
-def adherence(  # noqa: PLR0913
-    run: Annotated[str, typer.Argument(help="Run folder, or the name of shipped weights, such as lesiondiffusion.")],
-    out: Annotated[Path, typer.Argument(help="Output folder for the report; run again to continue.")],
-    templates: Annotated[
-        Path | None, typer.Option(help="Cohort of scans, or of label maps to follow, for methods that need it.")
-    ] = None,
-    anatomy: Annotated[Path | None, typer.Option(help="Shape space of label maps, for mddpm.")] = None,
-    pathology: Annotated[Path | None, typer.Option(help="Cohort of slices with lesions, for mddpm.")] = None,
-    attribute: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Attribute to measure, such as shape; an unknown name lists the known. Repeatable. Default: all."
-        ),
-    ] = None,
-    pairs: Annotated[
-        int, typer.Option(min=10, help="Pairs of each attribute, at least 10; cases for the label fidelity.")
-    ] = 50,
-    real: Annotated[
-        Path | None,
-        typer.Option(help="Labeled real cohort to train segmenters on, for the label fidelity; with --test."),
-    ] = None,
-    test: Annotated[Path | None, typer.Option(help="Real cohort of other patients to test them on.")] = None,
-    steps: Annotated[int, typer.Option(min=2, help="Gradient steps of each segmenter.")] = 1000,
-    batch: Annotated[int, typer.Option(min=1, help="Cases per step.")] = 16,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of all cases and segmenters.")] = 0,
-    method_file: MethodFiles = None,  # noqa: ARG001
-) -> None:
-    """Measure whether cases are what was asked for: pairs of requests that differ in one attribute; label fidelity."""
-    if real is not None:
-        from medsmith.lazy_imports import import_monai
-
-        import_monai()
-    from medsmith.evaluation.adherence import AdherenceOptions, summary_lines
-    from medsmith.evaluation.adherence import adherence as measure
-    from medsmith.methods.config import validated
-
-    trained = {"steps": steps, "batch": batch}
-    chosen = {"attributes": tuple(attribute or ()), "pairs": pairs, "seed": seed, **trained}
-    result = measure(
-        run,
-        out,
-        templates=templates,
-        anatomy=anatomy,
-        pathology=pathology,
-        real=real,
-        test=test,
-        options=validated(AdherenceOptions, "adherence", chosen),
-        progress=terminal().progress,
-    )
-    page = out / "adherence.html"
-    terminal().result({**result.as_json(), "page": page}, (*summary_lines(result), f"report: {page}"))

@@ -8,10 +8,42 @@ import typer
 
 from medsmith.cli.app import app
 from medsmith.cli.checks import check_comparable, whole_numbers
-from medsmith.cli.options import CasesOfSubsets, PatientGroup
+from medsmith.cli.options import CasesOfSubsets, OneOfEachPatient
 from medsmith.cli.terminal import terminal
 
 _Values = Mapping[str, Any]
+_Edge = Annotated[
+    int | None,
+    typer.Option(
+        min=16,
+        max=4096,
+        help="Edge in pixels or voxels of the square or cube that all images are resampled to; default: the "
+        "smaller median image size.",
+    ),
+]
+_Extractors = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Features to compare: inception, radiomics, medicalnet-resnet50, radimagenet-resnet50, or NAME=PATH "
+        "with a safetensors file of weights; repeat for several. Default: inception if installed, and radiomics."
+    ),
+]
+_OnOnePage = Annotated[
+    bool,
+    typer.Option(
+        "--all",
+        help="Everything on one page: distances, label fidelity and utility (networks trained on --training, "
+        "tested on REAL), privacy (REAL held out). Training takes hours or days on CPUs by default; run again to "
+        "continue. The options below are those of utility; label fidelity takes the last three of them as well.",
+    ),
+]
+_NetworkEdge = Annotated[
+    int | None,
+    typer.Option(
+        min=16,
+        help="Edge of the networks' grid, a multiple of 8; default: the smaller image, at most 64 for volumes.",
+    ),
+]
 
 
 @app.command()
@@ -22,53 +54,25 @@ def evaluate(  # noqa: PLR0913
     training: Annotated[
         Path | None, typer.Option(help="Cohort the generator was trained on, searched for copies; default: REAL.")
     ] = None,
-    size: Annotated[
-        int | None,
-        typer.Option(
-            min=16,
-            max=4096,
-            help="Edge in pixels or voxels of the square or cube that all images are resampled to; default: the "
-            "smaller median image size.",
-        ),
-    ] = None,
-    extractor: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Features to compare: inception, radiomics, medicalnet-resnet50, radimagenet-resnet50, or NAME=PATH "
-            "with a safetensors file of weights; repeat for several. Default: inception if installed, and radiomics."
-        ),
-    ] = None,
-    all_: Annotated[
-        bool,
-        typer.Option(
-            "--all",
-            help="Everything on one page: distances, privacy (--training, REAL held out) and utility (trained on "
-            "--training, tested on REAL). Trains networks, which on CPUs "
-            "takes hours or days by default; run again to continue. The options below are those of utility.",
-        ),
-    ] = False,
-    group: PatientGroup = None,
+    size: _Edge = None,
+    extractor: _Extractors = None,
+    group: OneOfEachPatient = None,
+    all_: _OnOnePage = False,
     cases: CasesOfSubsets = None,
     subsets: Annotated[int | None, typer.Option(min=1, help="Subsets drawn of each size. Default: 5.")] = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="Networks of each arm and subset. Default: 2.")] = None,
     steps: Annotated[int | None, typer.Option(min=2, help="Gradient steps of each network. Default: 1000.")] = None,
     batch: Annotated[int | None, typer.Option(min=1, help="Cases per step. Default: 16.")] = None,
-    network_size: Annotated[
-        int | None,
-        typer.Option(
-            min=16,
-            help="Edge of the networks' grid, a multiple of 8; default: the smaller image, at most 64 for volumes.",
-        ),
-    ] = None,
+    network_size: _NetworkEdge = None,
 ) -> None:
     """Compare a synthetic cohort with a real one: feature distances, copied cases, masks, example images."""
-    check_comparable(real, synthetic, training)
-    drawn = {"group": group, "cases": whole_numbers(cases), "subsets": subsets, "seeds": seeds, "size": network_size}
-    of_utility = _given(drawn), _given({"steps": steps, "batch": batch})
+    check_comparable(real, synthetic, training, group)
+    drawn = _given({"cases": whole_numbers(cases), "subsets": subsets, "seeds": seeds, "size": network_size})
+    trained = _given({"steps": steps, "batch": batch})
     if all_:
-        _everything((real, synthetic, training), out, size, extractor or (), of_utility)
+        _everything((real, synthetic, training), out, size, extractor or (), ({"group": group, **drawn}, trained))
         return
-    _refuse_without_all(*of_utility)
+    _refuse_without_all(drawn, trained)
     with terminal().loading():
         from medsmith.cases.cohort import Cohort
         from medsmith.evaluation import evaluate as compare
@@ -83,6 +87,7 @@ def evaluate(  # noqa: PLR0913
         training=training_cohort,
         size=size,
         extractors=extractors_named(extractor or ()),
+        group=group,
         progress=terminal().progress,
     )
     page = out / "evaluation.html"
@@ -151,5 +156,5 @@ def _everything(
         progress=terminal().progress,
         report=terminal().note,
     )
-    lines = [*verdicts(found.evaluation, found.privacy, found.utility), f"report: {out / PAGE}"]
+    lines = [*verdicts(found.evaluation, found.labels, found.privacy, found.utility), f"report: {out / PAGE}"]
     terminal().result({**found.as_json(), "report": out / PAGE}, lines)

@@ -44,6 +44,14 @@ def train(  # noqa: PLR0913
         Path | None, typer.Option(help="Plan with preset and settings (medsmith plan); --set overrides single values.")
     ] = None,
     set_: ConfigValues = None,
+    from_: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            help="Run folder, or name of shipped weights, to train on from instead of random weights, with its "
+            "preset and settings; --set changes them. Stages left out by --stage keep these weights.",
+        ),
+    ] = None,
     stage: Annotated[str | None, typer.Option(help="Train only this stage; default: all stages in order.")] = None,
     max_steps: Annotated[
         int | None, typer.Option(min=1, help="Training steps per stage; default: as configured.")
@@ -68,6 +76,7 @@ def train(  # noqa: PLR0913
     budget = Budget(steps=max_steps, elapsed_minutes=max_minutes, stage=stage, started=started)
     preset, settings = _planned(plan, method, preset, set_ or [])
     asked = {"preset": preset, "settings": settings, "seed": seed, "budget": budget, "devices": devices}
+    asked |= {"start_from": from_}
     call = _forecast if dry_run else _train
     call(method, Cohort.open(cohort), run, asked)
 

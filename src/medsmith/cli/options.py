@@ -51,6 +51,11 @@ SyntheticForTraining = Annotated[
 ]
 TestCohort = Annotated[Path, typer.Option(help="Real cohort used only for testing.")]
 ResultsFolder = Annotated[Path, typer.Option(help="Output folder for the results; run again to continue.")]
+MoreCases = Annotated[Path | None, typer.Option(help="Further real cases, for an arm that shows what they bring.")]
+ProceduralCases = Annotated[
+    Path | None,
+    typer.Option(help="Phantoms of the same kind, for an arm that mixes them with the real cases, as R + S does S."),
+]
 GeneratorCohort = Annotated[
     Path | None, typer.Option(help="Cohort the generator was trained on, kept apart from TEST; default: REAL.")
 ]
@@ -58,6 +63,14 @@ PatientGroup = Annotated[
     str | None,
     typer.Option(
         help="Regular expression that extracts the patient from a case id. Each case is its own patient if omitted."
+    ),
+]
+OneOfEachPatient = Annotated[
+    str | None,
+    typer.Option(
+        "--group",
+        help="Regular expression that extracts the patient from the id of a real case: one case of each is compared, "
+        "and the utility of --all keeps the cases of a patient together. Each case is its own patient if omitted.",
     ),
 ]
 Scenes = Literal["apart", "ignored"]

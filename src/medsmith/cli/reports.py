@@ -228,6 +228,7 @@ def coverage(
 
     from medsmith.cases.cohort import Cohort
     from medsmith.errors import FileError, RequestError, counted
+    from medsmith.formats.folders import check_outside
     from medsmith.reports.coverage import check_asked, count_unplaced, lesions_of, missing_reports, write_reports
     from medsmith.reports.coverage import coverage as count_lesions
     from medsmith.reports.untyped import count_untyped
@@ -235,6 +236,8 @@ def coverage(
     if out is not None and (out.exists() or out.suffix != ".jsonl"):
         found = "exists" if out.exists() else "does not end in .jsonl"
         raise FileError(out, found, "a new .jsonl file", "choose another name")
+    if out is not None:
+        check_outside(out, [cohort])
     names = [name.strip() for name in by.split(",") if name.strip()]
     check_asked(names, wanted)
     lesions = lesions_of(Cohort.open(cohort))

@@ -1,9 +1,8 @@
 """Compares a synthetic cohort with a real one and writes a self-contained report."""
 
-import json
 import platform
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import TypeVar, final
@@ -14,6 +13,8 @@ from medsmith.cases.cohort_like import CohortLike, as_cohort
 from medsmith.cases.hounsfield import check_units
 from medsmith.data.fingerprint import Fingerprint, take_fingerprint
 from medsmith.errors import counted
+from medsmith.evaluation.alike import check_alike
+from medsmith.evaluation.asked import asked_facts, options_line
 from medsmith.evaluation.compare_masks import compare_masks
 from medsmith.evaluation.fidelity.bootstrap import Estimate
 from medsmith.evaluation.fidelity.cohort_features import CohortFeatures, extract_features
@@ -29,16 +30,14 @@ from medsmith.evaluation.fidelity.views import ViewSpec, common_view_spec
 from medsmith.evaluation.origin import origin_notes
 from medsmith.evaluation.pages.earlier_report import check_same_report, cohort_line
 from medsmith.evaluation.pages.evaluation_page import evaluation_page
-from medsmith.evaluation.pages.page import Page, check_results_folder, write_page
+from medsmith.evaluation.pages.page import Page, check_results_folder, write_report
 from medsmith.evaluation.pages.viewer_link import links_to_views
 from medsmith.evaluation.painted_cases import painted_cases
 from medsmith.evaluation.privacy.nearest_neighbors import NearestNeighbors, find_nearest_neighbors
 from medsmith.evaluation.privacy.threshold import uncalibrated_notes
 from medsmith.evaluation.result import Evaluation
 from medsmith.evaluation.roles import check_roles, role_notes
-from medsmith.evaluation.scope import ComparisonScope, comparison_scope
-from medsmith.formats.atomic import remove_temporary_files, write_json
-from medsmith.formats.lock import hold_output
+from medsmith.evaluation.scope import ComparisonScope, comparison_scope, one_of_each_patient, patients_notes
 from medsmith.progress import Advance, NullProgress, Progress
 
 RECORD, PAGE = "evaluation.json", "evaluation.html"
@@ -50,7 +49,7 @@ _Value = TypeVar("_Value")
 _VERSIONS = ("medsmith", "numpy", "scipy", "scikit-image", "torch")
 
 
-def evaluate(
+def evaluate(  # noqa: PLR0913
     real: CohortLike,
     synthetic: CohortLike,
     out: Path | str,
@@ -60,6 +59,7 @@ def evaluate(
     channel: str | None = None,
     plan: ComparisonPlan | None = None,
     extractors: Sequence[Extractor] | None = None,
+    group: str | None = None,
     facts: Mapping[str, str] | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
@@ -76,6 +76,8 @@ def evaluate(
         channel: name of the compared channel; by default the first.
         plan: number of splits and halvings, and seed.
         extractors: by default FID Inception if installed, and the radiomic vector; ``CachedExtractor`` keeps features.
+        group: regular expression that finds the patient in the id of a real case; one case of each is then compared.
+            None takes every case for one of another patient.
         facts: additional lines of the report; without them equal inputs give equal bytes, but for links to viewers.
         progress: display of the progress.
 
@@ -83,14 +85,14 @@ def evaluate(
         CohortError: too few cases, incompatible or swapped cohorts, a report inside one of them, a folder with the
             report of other inputs, or another process writes there.
         ContentError: a CT that is not in Hounsfield units.
-        RequestError: invalid channel or size.
+        RequestError: invalid channel, size or expression.
         FileError: a case or the weights cannot be read, the report cannot be written, or another file is in its place.
     """
     real, synthetic = as_cohort(real), as_cohort(synthetic)
     training = None if training is None else as_cohort(training)
     check_results_folder(Path(out), (RECORD, PAGE), _roots_of(real, synthetic, training))
-    options = options_line(size, channel, plan, extractors)
-    check_same_report(Path(out) / RECORD, lambda: asked_facts(real, synthetic, training, options))
+    options = options_line(size, channel, plan, extractors, group)
+    check_same_report(Path(out) / RECORD, lambda: asked_facts(real, synthetic, training, options, group))
     found = compare_cohorts(
         real,
         synthetic,
@@ -100,13 +102,11 @@ def evaluate(
         channel=channel,
         plan=plan,
         extractors=extractors,
+        group=group,
         facts=facts,
         progress=progress,
     )
-    with hold_output(Path(out)):
-        remove_temporary_files(Path(out))
-        write_json(Path(out) / RECORD, found.evaluation.as_json())
-        write_page(found.page, Path(out) / PAGE)
+    write_report(Path(out), (RECORD, PAGE), found.evaluation.as_json(), found.page)
     return found.evaluation
 
 
@@ -128,7 +128,7 @@ class ComparedCohorts:
     synthetic: CohortFeatures
 
 
-def compare_cohorts(
+def compare_cohorts(  # noqa: PLR0913
     real: CohortLike,
     synthetic: CohortLike,
     out: Path | str,
@@ -138,17 +138,20 @@ def compare_cohorts(
     channel: str | None = None,
     plan: ComparisonPlan | None = None,
     extractors: Sequence[Extractor] | None = None,
+    group: str | None = None,
     facts: Mapping[str, str] | None = None,
     progress: Progress | None = None,
 ) -> ComparedCohorts:
     """What ``evaluate`` finds, unwritten; arguments and errors are the same."""
-    real, synthetic = as_cohort(real), as_cohort(synthetic)
+    every, synthetic = as_cohort(real), as_cohort(synthetic)
+    real = one_of_each_patient(every, group)
     training = None if training is None else as_cohort(training)
     cohorts = [cohort for cohort in (real, synthetic, training) if cohort is not None]
     check_results_folder(Path(out), (RECORD, PAGE), _roots_of(real, synthetic, training))
     scope = comparison_scope(real, synthetic, training or real)
+    check_alike(real, synthetic, training or real, channel=channel)
     check_roles(_given_as_real(real, training), synthetic)
-    options = options_line(size, channel, plan, extractors)
+    options = options_line(size, channel, plan, extractors, group)
     plan, found = plan or ComparisonPlan(), default_extractors() if extractors is None else extractors
     chosen = list(found) if scope.images else []
     shown = progress or NullProgress()
@@ -168,6 +171,7 @@ def compare_cohorts(
         evaluation,
         seams=seams,
         notes=(
+            *patients_notes(every, real),
             *role_notes(_given_as_real(real, training)),
             *_notes(evaluation, (real, of_real), of_training if training else None, synthetic),
         ),
@@ -177,22 +181,6 @@ def compare_cohorts(
     page = evaluation_page(evaluation, of_real, of_synthetic, of_training, (synthetic, training or real))
     page = replace(page, links=links_to_views(_roots(real, synthetic), Path(out) / PAGE))
     return ComparedCohorts(evaluation, page, of_real, of_synthetic)
-
-
-def options_line(
-    size: int | None, channel: str | None, plan: ComparisonPlan | None, extractors: Sequence[Extractor] | None
-) -> str:
-    """The options of a comparison, as its facts hold them."""
-    names = None if extractors is None else [extractor.name for extractor in extractors]
-    asked = {"size": size, "channel": channel, "extractors": names, "plan": asdict(plan or ComparisonPlan())}
-    return json.dumps(asked, sort_keys=True)
-
-
-def asked_facts(real: Cohort, synthetic: Cohort, training: Cohort | None, options: str) -> dict[str, str | None]:
-    """The facts that decide a report."""
-    cohorts = {"real": real, "synthetic": synthetic, "training": training}
-    lines = {f"{name} cohort": None if cohort is None else cohort_line(cohort) for name, cohort in cohorts.items()}
-    return {**lines, "options": options}
 
 
 def _given_as_real(real: Cohort, training: Cohort | None) -> dict[str, Cohort]:
@@ -274,7 +262,7 @@ def _seams(
 ) -> Estimate | None:
     if view_spec.channel is None:
         return None
-    return measure_seams(painted_cases(synthetic, originals, view_spec.channel), seed=plan.seed)
+    return measure_seams(painted_cases(synthetic, originals, view_spec.channel_name), seed=plan.seed)
 
 
 def _facts(

@@ -14,7 +14,9 @@ from jaxtyping import Float32
 
 from medsmith.cases.case_io import read_records
 from medsmith.cases.cohort import Cohort
+from medsmith.cases.damaged_records import refusing_damaged
 from medsmith.cases.integrity import first_of
+from medsmith.cases.nnunet_folder import PROVENANCE
 from medsmith.data.fingerprint import Fingerprint
 from medsmith.data.same_images import same_images
 from medsmith.data.similarity import thumbnails
@@ -145,9 +147,10 @@ def _made_from(synthetic: Cohort) -> _MadeFrom:
     for case_id in synthetic.ids:
         provenance = read_records(synthetic.root, case_id)[1] or {}
         if "template" in provenance:
-            structures = provenance.get("pasted", ())
-            (pasted if structures else inserted)[str(provenance.get("method"))] += 1
-            ids |= {str(provenance["template"]), *(str(structure["donor"]) for structure in structures)}
+            with refusing_damaged(synthetic.root / PROVENANCE / f"{case_id}.json"):
+                donors = [str(structure["donor"]) for structure in provenance.get("pasted", ())]
+            (pasted if donors else inserted)[str(provenance.get("method"))] += 1
+            ids |= {str(provenance["template"]), *donors}
     by_design = [
         f"{number} of {len(synthetic)} synthetic cases were made by {method} {how}"
         for counts, how in ((pasted, _PASTED), (inserted, _INSERTED))

@@ -1,6 +1,8 @@
 """The synthetic cases whose provenance names painted boxes, for the test of seams."""
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Float32
@@ -9,31 +11,52 @@ from medsmith.cases.canonical import canonical_case
 from medsmith.cases.case import Case
 from medsmith.cases.case_io import read_records
 from medsmith.cases.cohort import Cohort
-from medsmith.evaluation.fidelity.seams import MARGIN_MM, PaintedCase, boxes_of, grown
+from medsmith.cases.damaged_records import refusing_damaged
+from medsmith.cases.nnunet_folder import PROVENANCE
+from medsmith.errors import FileError
+from medsmith.evaluation.fidelity.seams import MARGIN_MM, Box, PaintedCase, boxes_of, grown
 from medsmith.reports.organs import is_lesion
 
 LARGEST = 60
 
 
-def painted_cases(synthetic: Cohort, originals: Sequence[Cohort], channel: int) -> Iterator[PaintedCase]:
+def painted_cases(synthetic: Cohort, originals: Sequence[Cohort], channel: str) -> Iterator[PaintedCase]:
     """Cases with painted boxes, at most 60, with the scan that was painted on if one of the cohorts has it.
 
     Args:
         synthetic: the synthetic cohort.
         originals: cohorts in which templates are looked for by their ids.
-        channel: index of the compared channel.
+        channel: name of the compared channel.
+
+    Raises:
+        FileError: a provenance is damaged, or names a box outside the image.
     """
-    boxes_by_id = {id: boxes_of(read_records(synthetic.root, id)[1]) for id in synthetic.ids_with_image}
-    for id, boxes in [(id, boxes) for id, boxes in boxes_by_id.items() if boxes][:LARGEST]:
+    painted = ((id, boxes) for id in synthetic.ids_with_image if (boxes := _boxes(synthetic, id)))
+    for id, boxes in islice(painted, LARGEST):
         case = canonical_case(synthetic[id])
-        image = case.require_image()[channel]
+        _check_inside(boxes, case, synthetic.root)
+        image = _channel(case, channel)
         margin = [round(MARGIN_MM / edge) for edge in case.geometry.spacing]
         yield PaintedCase(
             image,
             _lesions(case),
             [grown(box, margin, image.shape) for box in boxes],
             _original(case, originals, channel),
+            _template(case),
         )
+
+
+def _boxes(synthetic: Cohort, id: str) -> Sequence[Box]:
+    """The painted boxes of a case."""
+    with refusing_damaged(synthetic.root / PROVENANCE / f"{id}.json"):
+        return boxes_of(read_records(synthetic.root, id)[1])
+
+
+def _check_inside(boxes: Sequence[Box], case: Case, root: Path) -> None:
+    for low, high in boxes:
+        if any(end <= 0 or start >= edge for start, end, edge in zip(low, high, case.geometry.shape, strict=True)):
+            found, limit = "names a box outside the image", f"{' x '.join(map(str, case.geometry.shape))} voxels"
+            raise FileError(root / PROVENANCE / f"{case.id}.json", found, limit, "restore or remove it")
 
 
 def _lesions(case: Case) -> Bool[np.ndarray, "x y z"]:
@@ -44,13 +67,23 @@ def _lesions(case: Case) -> Bool[np.ndarray, "x y z"]:
     return np.isin(case.labels, [*values, max(case.label_names.values())])
 
 
-def _original(case: Case, originals: Sequence[Cohort], channel: int) -> Float32[np.ndarray, "x y z"] | None:
-    """The scan that was painted on; None if no cohort has a scan of that name and shape."""
+def _template(case: Case) -> str | None:
+    """Id of the scan that was painted on, where the provenance names it."""
     template = (case.provenance or {}).get("template")
+    return None if template is None else str(template)
+
+
+def _original(case: Case, originals: Sequence[Cohort], channel: str) -> Float32[np.ndarray, "x y z"] | None:
+    """The scan that was painted on; None if no cohort has a scan of that name and shape."""
+    template = _template(case)
     for cohort in originals:
         if template in cohort.ids_with_image:
-            found = canonical_case(cohort[str(template)])
-            if found.geometry.shape == case.geometry.shape:
-                image: Float32[np.ndarray, "x y z"] = found.require_image()[channel]
-                return image
+            found = canonical_case(cohort[template])
+            if found.geometry.shape == case.geometry.shape and channel in found.channel_names:
+                return _channel(found, channel)
     return None
+
+
+def _channel(case: Case, name: str) -> Float32[np.ndarray, "x y z"]:
+    image: Float32[np.ndarray, "x y z"] = case.require_image()[case.channel_names.index(name)]
+    return image

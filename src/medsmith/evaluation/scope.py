@@ -3,10 +3,14 @@
 from dataclasses import dataclass
 from typing import final
 
+import numpy as np
+
 from medsmith.cases.cohort import Cohort
 from medsmith.errors import CohortError, counted
+from medsmith.preparation.split import patient_groups
 
 MIN_REAL, MIN_SYNTHETIC = 8, 4
+_SEED = 0
 
 
 @final
@@ -57,6 +61,34 @@ def comparison_scope(real: Cohort, synthetic: Cohort, training: Cohort) -> Compa
     if images and not copies:
         left_out.append("Copies were not searched: the training cohort has no images.")
     return ComparisonScope(images, copies, masks, tuple(left_out))
+
+
+def one_of_each_patient(cohort: Cohort, group: str | None) -> Cohort:
+    """One case of each patient, drawn at random but always the same; the whole cohort without an expression.
+
+    Several cases of a patient are alike, and no test or interval over cases knows it.
+
+    Args:
+        cohort: of real cases.
+        group: regular expression that finds the patient in an id; None: each case is of another one.
+
+    Raises:
+        RequestError: the expression is invalid or does not fit every id.
+    """
+    if group is None:
+        return cohort
+    rng = np.random.default_rng(_SEED)
+    return cohort.subset(ids[rng.integers(len(ids))] for ids in patient_groups(cohort.ids, group).values())
+
+
+def patients_notes(every: Cohort, compared: Cohort) -> tuple[str, ...]:
+    """A sentence where only one case of each patient is compared."""
+    if len(every) == len(compared):
+        return ()
+    return (
+        f"Of {len(every)} real cases {len(compared)} are compared, one of each patient (--group): several cases of a "
+        "patient are alike, and would make differences of patients look like differences of the cohorts.",
+    )
 
 
 def _counts(real: Cohort, synthetic: Cohort) -> tuple[tuple[int, int], tuple[int, int]]:

@@ -211,6 +211,18 @@ def validated(model: type[Model], subject: str, values: object) -> Model:
         raise RequestError(subject, found, "text in UTF-8", "write it anew") from None
 
 
+def flat_settings(config: BaseModel) -> dict[str, Any]:
+    """Dotted key -> JSON value of every setting, as in ``--set``."""
+    return _flattened(config.model_dump(mode="json"), "")
+
+
+def _flattened(values: dict[str, Any], prefix: str) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        flat |= _flattened(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return flat
+
+
 def apply_settings(config: Model, assignments: Iterable[str]) -> Model:
     """A config with some keys changed.
 

@@ -8,8 +8,15 @@ from medsmith.cases.cohort import Cohort
 from medsmith.errors import RequestError, similar
 from medsmith.phantoms.breast.phantom import BreastPhantom
 from medsmith.phantoms.chest.phantom import ChestPhantom, HealthyChestPhantom
-from medsmith.phantoms.ct.phantom import CtHeadPhantom, CtPhantom, HealthyCtHeadPhantom, HealthyCtPhantom
+from medsmith.phantoms.ct.phantom import (
+    CtHeadPhantom,
+    CtPhantom,
+    HealthyCtHeadPhantom,
+    HealthyCtPhantom,
+    VariedCtPhantom,
+)
 from medsmith.phantoms.family import PhantomFamily, write_phantom
+from medsmith.phantoms.limb.phantom import LimbCtPhantom, LimbMrPhantom
 from medsmith.phantoms.liver.phantom import LiverMrPhantom
 from medsmith.progress import Progress
 
@@ -19,8 +26,11 @@ _ALL = (
     HealthyChestPhantom(),
     CtPhantom(),
     HealthyCtPhantom(),
+    VariedCtPhantom(),
     CtHeadPhantom(),
     HealthyCtHeadPhantom(),
+    LimbCtPhantom(),
+    LimbMrPhantom(),
     LiverMrPhantom(),
 )
 FAMILIES: Mapping[str, PhantomFamily] = MappingProxyType({family.name: family for family in _ALL})

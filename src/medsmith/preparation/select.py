@@ -166,6 +166,7 @@ def select(
     Raises:
         RequestError: no rule, a rule that is none, a measure that no case has, or no case passes.
         CohortError: the folder holds something else.
+        FileError: a case, its provenance or its report is damaged.
     """
     check_disjoint_folders((folder_of(source), Path(out)))
     cohort, chosen, progress = as_cohort(source), [Rule.parse(text) for text in rules], progress or NullProgress()
@@ -177,7 +178,7 @@ def select(
     with progress.task("measure", len(cohort)) as advance:
         for id in cohort.ids:
             case = cohort.stored(id)
-            measures[id], types[id] = measures_of(case), types_of(case)
+            measures[id], types[id] = measures_of(case, cohort.root), types_of(case)
             advance(1, "")
     _check_known(chosen, measures)
     kept = tuple(id for id in cohort.ids if all(rule.passes(measures[id]) for rule in chosen))

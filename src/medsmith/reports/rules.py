@@ -210,6 +210,15 @@ def stated_attributes(report: LesionReport) -> dict[str, object]:
     return {name: value for name, value in values.items() if value is not None and value != ()}
 
 
+def compatible(report: LesionReport) -> bool:
+    """Whether a report meets the rules that hold for every lesion type."""
+    try:
+        check_anatomy(report)
+    except RequestError:
+        return False
+    return True
+
+
 def check_anatomy(report: LesionReport) -> None:
     """Checks a report against the rules that hold for every lesion type; unknown organs are not checked.
 

@@ -47,6 +47,25 @@ _FINISH = "run the same train command again, or copy the folder again"
 
 
 @final
+class StartedFrom(BaseModel):
+    """The weights that a run started from.
+
+    Attributes:
+        weights: sha256 of their file.
+        copy_sha256: of the copy in the run folder.
+        cohort_hash: content hash of the cohort that they were trained on.
+        steps: stage -> steps behind them.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    weights: str
+    copy_sha256: str
+    cohort_hash: str
+    steps: Mapping[str, StageSteps] = {}
+
+
+@final
 class RunRecord(BaseModel):
     """The record of a run (``run.json``).
 
@@ -59,6 +78,7 @@ class RunRecord(BaseModel):
         compute: stage -> number format and layout of its passes.
         versions: of Python and the libraries that decide the bytes of a result.
         steps: stage -> steps behind the finished weights; empty before they are finished, and in older runs.
+        started_from: weights of another run; None for random ones.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -71,6 +91,7 @@ class RunRecord(BaseModel):
     compute: Mapping[str, Compute]
     versions: dict[str, str]
     steps: Mapping[str, StageSteps] = {}
+    started_from: StartedFrom | None = None
 
 
 def library_versions() -> dict[str, str]:

@@ -5,6 +5,7 @@ run.json, weights.safetensors, memory.safetensors, manifest.json     see checkpo
 checkpoints/<stage>/step-<n>.safetensors   raw weights, moving average and optimizer of one stage
 checkpoints/<stage>/index.json             the last two, newest first, with their hashes
 checkpoints/<stage>/initial.safetensors    memory and buffers that were set when the stage began
+started_from.safetensors                   weights that the run started from, if not random ones
 examples/                                  prepared cases; removed by ``medsmith clean``
 metrics.jsonl                              one line per logged step
 log.txt                                    what each call did, and when (log_file.py)
@@ -39,6 +40,7 @@ from medsmith.runs.log_file import LOG
 
 METRICS = "metrics.jsonl"
 CHECKPOINTS, SAMPLES, EXAMPLES, INITIAL = "checkpoints", "samples", "examples", "initial.safetensors"
+STARTED_FROM = "started_from.safetensors"
 DECODED = "decoded"
 """In ``examples/`` while a new run starts: see ``case_cache``."""
 CHECKPOINTS_KEPT = 2
@@ -85,7 +87,7 @@ def removed_if_refused(run: Path) -> Iterator[None]:
         raise
     except MedsmithError:
         if new and not has_steps(run):
-            for name in ("run.json", METRICS, LOG):
+            for name in ("run.json", STARTED_FROM, METRICS, LOG):
                 (run / name).unlink(missing_ok=True)
             for name in (CHECKPOINTS, SAMPLES, EXAMPLES):
                 shutil.rmtree(run / name, ignore_errors=True)

@@ -8,6 +8,7 @@ from medsmith.cases.case_files import parts_line
 from medsmith.data.fingerprint import Fingerprint
 from medsmith.errors import counted
 from medsmith.runs.checkpoints import RunRecord
+from medsmith.runs.steps import steps_by_stage
 
 _FIRST = "Weights of medsmith"
 
@@ -40,6 +41,8 @@ def model_card(record: RunRecord, seconds: Mapping[str, float], learned: Learned
     facts = record.fingerprint
     trained = "\n".join(
         f"- {name}: {record.steps[name]}, {spent / 60:.1f} minutes, {counted(learned.cases[name], 'case')}"
+        if record.started_from is None or spent
+        else f"- {name}: as in the weights that this run started from"
         for name, spent in seconds.items()
     )
     return f"""# {record.method}, preset {record.preset}
@@ -51,11 +54,19 @@ def model_card(record: RunRecord, seconds: Mapping[str, float], learned: Learned
   copy check and, of some methods, label maps (`lldm`: `kept_maps`); examples/ the prepared cases (`medsmith clean`
   removes them): treat this folder as patient data if the cohort is.
 - {f"Grid {' x '.join(map(str, size))}" if size else "No network"}, seed {record.seed}, passes in {_precision(record)}.
-{trained}
+{_start_line(record)}{trained}
 
 Use: `medsmith synthesize THIS_FOLDER OUT --count 100`, then `medsmith evaluate REAL OUT --out REPORT`.
 How good the cases are is for the report to say; nothing here has been validated by a reader.
 """
+
+
+def _start_line(record: RunRecord) -> str:
+    start = record.started_from
+    if start is None:
+        return ""
+    behind = steps_by_stage(start.steps) or "an unknown number of steps"
+    return f"- Started from weights of {behind} on a cohort with the content hash `{start.cohort_hash[:16]}`.\n"
 
 
 def is_model_card(text: str) -> bool:

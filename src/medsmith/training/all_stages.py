@@ -19,6 +19,7 @@ from medsmith.training.budget import Budget, StageTime
 from medsmith.training.examples import encoded_batches, examples_of, plain_batches
 from medsmith.training.finish import finish, steps_of
 from medsmith.training.stage_loop import StageLoop
+from medsmith.training.started_from import kept_from_start, load_start
 
 
 def train_all_stages(
@@ -48,7 +49,7 @@ def train_all_stages(
         unchanged.
     """
     try:
-        method = _built(fabric, record)
+        method = _built(fabric, record, folder)
         reached: dict[str, Checkpoint] = {}
         stages = method.stages()
         trained = _trained_seconds(folder, stages)
@@ -66,9 +67,8 @@ def train_all_stages(
             fabric.barrier()  # all processes read what the first has saved
             loop = _with_whole_weights(fabric, loop, stages[:place])
             method = loop.method
-            checkpoint = loop.load_trained()
+            checkpoint = _reached(loop)
             if checkpoint is not None:
-                loop.load_initial()
                 reached[stage.name] = checkpoint
             elif budget.stage and stage.name in _required_stages(stages, budget.stage):
                 raise _not_trained(folder, stage)
@@ -83,20 +83,31 @@ def train_all_stages(
     return None, steps_of(method, reached)
 
 
+def _reached(loop: StageLoop) -> Checkpoint | None:
+    """Loads what a stage has trained, or else keeps what the run started from; None where there is neither."""
+    checkpoint = loop.load_trained()
+    if checkpoint is None:
+        return kept_from_start(loop.record, loop.stage)
+    loop.load_initial()
+    return checkpoint
+
+
 def _not_trained(folder: Path, stage: Stage) -> RunError:
     return RunError(folder, f"stage '{stage.name}' is not trained", cure=f"train it first: --stage {stage.name}")
 
 
-def _built(fabric: Fabric, record: RunRecord) -> Method:
+def _built(fabric: Fabric, record: RunRecord, folder: Path) -> Method:
     """The method with initial weights, on the device of this process."""
-    return apply_compute(build_method(record, seed=record.seed).to(fabric.device), record)
+    method = build_method(record, seed=record.seed)
+    load_start(method, record, folder)
+    return apply_compute(method.to(fabric.device), record)
 
 
 def _with_whole_weights(fabric: Fabric, loop: StageLoop, earlier: Sequence[Stage]) -> StageLoop:
     """The loop itself; a new one, of a new method with what earlier stages trained, where weights were divided."""
     if not loop.divides_weights:  # which cannot be undone
         return loop
-    method = _built(fabric, loop.record)
+    method = _built(fabric, loop.record, loop.folder)
     for stage in earlier:
         before = StageLoop(fabric, loop.record, method, stage, loop.folder)
         before.load_trained()

@@ -28,6 +28,7 @@ from medsmith.training.devices import check_batches, device_count
 from medsmith.training.plan import StagePlan
 from medsmith.training.stage_costs import RUN, Choice, Limits, read_facts, trial_ids, try_stages
 from medsmith.training.start import RunRequest, check_folder, check_stage, start_run
+from medsmith.training.started_from import settings_like
 
 TRIAL_SECONDS = 240.0
 """A stage whose trial takes longer is too slow for this machine."""
@@ -115,6 +116,7 @@ def forecast(
     seed: int,
     budget: Budget,
     devices: int | None = None,
+    start_from: Path | str | None = None,
     progress: Progress | None = None,
 ) -> TrainingForecast:
     """What ``train`` with these arguments would do and take.
@@ -128,6 +130,7 @@ def forecast(
         seed: of the run.
         budget: of the call.
         devices: number of its processes, None as in ``train``; the trials are made in one.
+        start_from: weights to start from, as in ``train``.
         progress: of the trials.
 
     Raises:
@@ -137,7 +140,9 @@ def forecast(
     check_can_be_made(run)
     progress = progress or NullProgress()
     count = device_count(devices, "cuda" if torch.cuda.is_available() else "cpu")
-    request = RunRequest(method, preset, tuple(settings), seed, budget.stage, "cpu", budget, monotonic())
+    if start_from is not None:
+        preset, settings = settings_like(start_from, method, settings)
+    request = RunRequest(method, preset, tuple(settings), seed, budget.stage, "cpu", budget, monotonic(), start_from)
     facts = _facts(request, cohort, run, progress)
     choice = Choice(method, preset, tuple(settings), facts)
     built = choice.built()

@@ -16,6 +16,7 @@ from medsmith.runs.folder import Checkpoint
 from medsmith.runs.model_card import Learned, model_card
 from medsmith.runs.steps import StageSteps
 from medsmith.training.examples import NOISE, THUMBNAIL, examples_of
+from medsmith.training.started_from import joined_galleries
 
 
 def steps_of(method: Method, reached: Mapping[str, Checkpoint]) -> dict[str, StageSteps]:
@@ -34,15 +35,20 @@ def _learned(method: Method, store: ExampleStore) -> Learned:
     return Learned({name: len(ids) for name, ids in used.items()}, len(set().union(*used.values())), with_labels)
 
 
-def _known_to_checks(store: ExampleStore) -> dict[str, Tensor]:
-    """What the checks of synthetic images compare with, by the names that ``TrainingFacts`` reads."""
+def _known_to_checks(store: ExampleStore, before: Tensor | None) -> dict[str, Tensor]:
+    """What the checks of synthetic images compare with, by the names that ``TrainingFacts`` reads.
+
+    Args:
+        store: of the examples.
+        before: small pictures of the cases behind the weights that the run started from.
+    """
     found: dict[str, list[Tensor]] = {
         name: [store.tensor(index, name) for index, entry in enumerate(store.entries) if name in entry.tensors]
         for name in (THUMBNAIL, NOISE)
     }
     known: dict[str, Tensor] = {}
     if found[THUMBNAIL]:
-        gallery = torch.stack(found[THUMBNAIL])
+        gallery = joined_galleries(before, torch.stack(found[THUMBNAIL]))
         threshold = copy_threshold(gallery.numpy())
         known |= {"thumbnails": gallery, "copy_threshold": torch.tensor(threshold)}
         known["copy_measure"] = torch.tensor(COPY_MEASURE)
@@ -70,7 +76,7 @@ def finish(
         progress: where to show it.
     """
     with progress.task("finish", 1) as advance:
-        method.memory = {**method.memory, **_known_to_checks(store)}
+        method.memory = {**method.memory, **_known_to_checks(store, method.memory.get("thumbnails"))}
         record = record.model_copy(update={"steps": steps_of(method, reached)})
         seconds = {name: checkpoint.seconds for name, checkpoint in reached.items()}
         card = model_card(record, seconds, _learned(method, store), method.config.size)

@@ -30,9 +30,10 @@ from medsmith.training.forecast import start_line
 from medsmith.training.outcome import Outcome
 from medsmith.training.shared_folder import await_shared
 from medsmith.training.start import RunRequest, check_folder, start_run
+from medsmith.training.started_from import settings_like
 
 
-def train(
+def train(  # noqa: PLR0913
     method: str,
     cohort: CohortLike,
     run: Path | str,
@@ -42,6 +43,7 @@ def train(
     seed: int = 0,
     budget: Budget | None = None,
     devices: int | None = None,
+    start_from: Path | str | None = None,
     progress: Progress | None = None,
     report: Callable[[str], None] = silent,
 ) -> Path:
@@ -60,6 +62,8 @@ def train(
         seed: of initial weights, batches and noise.
         budget: how long to train.
         devices: processes, one per GPU where there are GPUs; None takes those that torchrun or srun started, or one.
+        start_from: a run folder, or the name of shipped weights, whose weights are trained on instead of random ones;
+            preset and settings are then theirs. Stages that the budget leaves out keep them.
         progress: where to show progress; None shows nothing.
         report: receives what is trained, what it takes, what can be done next, and which stages ended early.
 
@@ -79,6 +83,7 @@ def train(
         seed=seed,
         budget=budget,
         devices=devices,
+        start_from=start_from,
         progress=progress,
         report=report,
     )
@@ -87,7 +92,7 @@ def train(
     return outcome.run
 
 
-def train_stages(
+def train_stages(  # noqa: PLR0913
     method: str,
     cohort: CohortLike,
     run: Path | str,
@@ -97,6 +102,7 @@ def train_stages(
     seed: int = 0,
     budget: Budget | None = None,
     devices: int | None = None,
+    start_from: Path | str | None = None,
     progress: Progress | None = None,
     report: Callable[[str], None] = silent,
 ) -> Outcome:
@@ -110,7 +116,11 @@ def train_stages(
         count = device_count(devices, accelerator)
         if group and not group.is_first:
             return _follow(group, folder, accelerator, budget, started)
-        request = RunRequest(method, preset, tuple(settings), seed, budget.stage, accelerator, budget, started)
+        if start_from is not None:
+            preset, settings = settings_like(start_from, method, settings)
+        request = RunRequest(
+            method, preset, tuple(settings), seed, budget.stage, accelerator, budget, started, start_from
+        )
         return _lead(group, request, cohort, folder, count, progress, report)
 
 

@@ -17,7 +17,7 @@ from medsmith.formats.atomic import visible_names, write_json
 from medsmith.formats.opening import read_bytes
 from medsmith.methods import method_class
 from medsmith.methods.base import Method, MethodConfig, Stage
-from medsmith.methods.config import apply_settings, validated
+from medsmith.methods.config import apply_settings, flat_settings, validated
 from medsmith.methods.elsewhere import version_of
 from medsmith.preparation.quality import check_image
 from medsmith.progress import Progress
@@ -28,6 +28,7 @@ from medsmith.runs.model_card import is_model_card
 from medsmith.training.budget import Budget
 from medsmith.training.examples import PREPARED
 from medsmith.training.number_format import FormatTrial, choose_compute
+from medsmith.training.started_from import check_same_start, copy_start
 
 _OTHER_FOLDER = "choose another run folder"
 _CHANGED_COHORT = (
@@ -51,6 +52,7 @@ class RunRequest:
         device: type of the device.
         budget: of the call. Minutes are divided over stages by their steps, which must be timed for that.
         started: when the call started, by the monotonic clock.
+        source: run or shipped weights to start from; None for random weights.
     """
 
     method: str
@@ -61,6 +63,7 @@ class RunRequest:
     device: str
     budget: Budget
     started: float
+    source: Path | str | None = None
 
 
 def start_run(request: RunRequest, cohort: Cohort, folder: Path, cases: CaseCache, progress: Progress) -> RunRecord:
@@ -88,6 +91,7 @@ def start_run(request: RunRequest, cohort: Cohort, folder: Path, cases: CaseCach
         check_record(folder)
         record = read_record(folder)
         wanted = {"method": request.method, "preset": request.preset, "seed": request.seed, "cohort": cohort_hash}
+        check_same_start(folder, record, request.source)
         _check_same(folder, record, wanted, config, cohort.root)
         check_same_method(folder, record.method, record.versions)
         method = build_method(record, seed=0)
@@ -117,7 +121,8 @@ def start_run(request: RunRequest, cohort: Cohort, folder: Path, cases: CaseCach
         end = request.budget.end_of_trial(request.started, monotonic())
         trial = FormatTrial(request.device, request.budget.timed, end)
         compute = choose_compute(method, cohort.ids, cases, trial, advance)
-    record = record.model_copy(update={"compute": compute})
+    start = None if request.source is None else copy_start(request.source, method, folder)
+    record = record.model_copy(update={"compute": compute, "started_from": start})
     write_json(folder / "run.json", record.model_dump(mode="json"))
     return record
 
@@ -178,8 +183,8 @@ def _check_same(folder: Path, record: RunRecord, wanted: Mapping[str, Any], conf
     found: dict[str, Any] = {"method": record.method, "preset": record.preset, "seed": record.seed}
     found["cohort"] = record.fingerprint.cohort_hash
     if found["method"] == wanted["method"]:
-        found |= _flatten(validated(type(config), str(folder / "run.json"), record.config).model_dump(mode="json"))
-        wanted = {**wanted, **_flatten(config.model_dump(mode="json"))}
+        found |= flat_settings(validated(type(config), str(folder / "run.json"), record.config))
+        wanted = {**wanted, **flat_settings(config)}
     for key, value in found.items():
         if value != wanted[key]:
             if key == "cohort":
@@ -187,14 +192,6 @@ def _check_same(folder: Path, record: RunRecord, wanted: Mapping[str, Any], conf
                 started = f"was started with a cohort of content {there}"
                 raise RunError(folder, started, f"{cohort} has content {now}", _CHANGED_COHORT)
             raise RunError(folder, f"was started with {key} {value}", f"{wanted[key]} is requested", _OTHER_FOLDER)
-
-
-def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Dotted key -> value, as in ``--set``."""
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        flat |= _flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
-    return flat
 
 
 def _check_dimensions(name: str, config: BaseModel, dimensions: int) -> None:

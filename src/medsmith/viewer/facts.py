@@ -1,14 +1,13 @@
 """What is known of a case beside its image: requested and measured values, checks, report and origin, as tables."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, final
 
 import numpy as np
 
+from medsmith.cases.damaged_records import refusing_damaged
 from medsmith.cases.nnunet_folder import PROVENANCE, REPORTS
-from medsmith.errors import FileError
 from medsmith.geometry import Geometry
 from medsmith.synthesis.lesion_values import lesion_values
 from medsmith.viewer.gray import lesions_of
@@ -71,21 +70,12 @@ def facts_of(case_id: str, grid: Geometry, report: Json | None, provenance: Json
         FileError: the report or the provenance is damaged.
     """
     record = provenance or {}
-    with _damaged(f"{PROVENANCE}/{case_id}.json"):
+    with refusing_damaged(f"{PROVENANCE}/{case_id}.json"):
         made = [*_lesions(grid, record), _checks(record), _adherence(record)]
         origin = _origin(record)
-    with _damaged(f"{REPORTS}/{case_id}.json"):
+    with refusing_damaged(f"{REPORTS}/{case_id}.json"):
         reported = _reported(report, record)
     return tuple(table for table in (*made, *reported, origin) if table.rows)
-
-
-@contextmanager
-def _damaged(name: str) -> Iterator[None]:
-    """Names the file whose content is not what medsmith writes."""
-    try:
-        yield
-    except (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError):
-        raise FileError(name, "is damaged", "it holds what medsmith does not write", "restore or remove it") from None
 
 
 def failures(tables: Iterable[Facts]) -> int:

@@ -117,5 +117,9 @@ def test_the_order_is_kendalls_tau_of_each_draw():
     found = AttributeResult.of(values)
     assert found.order is not None
     assert found.order.value == pytest.approx(1 / 12)
+    nearly = AttributeResult.of(np.array([[1.0, 2, 3]] * 4 + [[1, 3, 2]])).order
+    assert nearly is not None
+    assert nearly.value == pytest.approx(13 / 15)
+    assert nearly.high == 1
     # Ties: tau-b by hand, (concordant - discordant) / sqrt(untied pairs of either).
     assert order_of(np.array([[1.0, 1, 2]])) == pytest.approx([2 / np.sqrt(3 * 2)])

@@ -1,17 +1,20 @@
 """Membership, nearness in features and thresholds, against closed forms and scikit-learn."""
 
 from dataclasses import replace
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import ks_2samp, norm
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from medsmith.evaluation.fidelity.bootstrap import proportion
+from medsmith.evaluation.privacy import membership
 from medsmith.evaluation.privacy.chance import Chance, against_chance, chance_sentence
 from medsmith.evaluation.privacy.embedding import measure_nearness
-from medsmith.evaluation.privacy.membership import advantage_of, auc_of, infer_membership
+from medsmith.evaluation.privacy.membership import advantage_of, corrected, infer_membership
 from medsmith.evaluation.privacy.threshold import IMAGES, Threshold
 
 
@@ -21,8 +24,9 @@ def test_auc_and_advantage_are_those_of_scikit_learn(members, others):
     truth, scores = [1] * len(members) + [0] * len(others), [*members, *others]
     false, true, _ = roc_curve(truth, scores, drop_intermediate=False)
     both = np.array(members, float), np.array(others, float)
-    assert auc_of(*both) == pytest.approx(roc_auc_score(truth, scores))
     assert advantage_of(*both) == pytest.approx(max(true - false))
+    with patch.object(membership, "RESAMPLES", 4):
+        assert infer_membership(*both).auc.value == pytest.approx(roc_auc_score(truth, scores))
 
 
 def test_members_that_lie_nearer_are_told_apart_and_others_are_not():
@@ -34,7 +38,42 @@ def test_members_that_lie_nearer_are_told_apart_and_others_are_not():
     assert silent.auc.low < 0.5 < silent.auc.high
     assert silent.advantage.value < silent.chance
     assert (silent.members, silent.others, silent.auc.n) == (60, 50, 110)
-    assert infer_membership(np.ones(3), np.zeros(3)).advantage.value == 1
+    apart = infer_membership(np.ones(3), np.zeros(3))
+    assert apart.advantage.value == apart.auc.value == 1
+    assert apart.auc.low < 0.8  # three cases of each kind
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.5, 1.5])
+def test_intervals_of_auc_and_advantage_hold_the_truth(shift, monkeypatch):
+    monkeypatch.setattr(membership, "RESAMPLES", 99)
+    rng, count = np.random.default_rng(0), 200
+    found = [infer_membership(rng.normal(shift, 1, 50), rng.normal(0, 1, 40), seed) for seed in range(count)]
+    advantage, auc = 2 * norm.cdf(shift / 2) - 1, norm.cdf(shift / np.sqrt(2))
+    assert np.mean([each.advantage.low <= advantage <= each.advantage.high for each in found]) >= 0.91
+    assert np.mean([each.auc.low <= auc <= each.auc.high for each in found]) >= 0.91
+    alarms = np.mean([each.p_value <= 0.05 for each in found])
+    assert alarms <= 0.1 if shift == 0 else alarms > 0.5
+    assert all(0 <= each.advantage.low <= each.advantage.value <= each.advantage.high <= 1 for each in found)
+
+
+def test_the_p_value_of_membership_is_that_of_the_test_of_kolmogorov_and_smirnov():
+    rng = np.random.default_rng(3)
+    members, others = rng.normal(0.45, 1, 30), rng.normal(0, 1, 25)
+    # The one-sided distance: the shares of members at or above a threshold exceed those of others.
+    peer = ks_2samp(members, others, alternative="less", method="exact")
+    found = infer_membership(members, others)
+    assert found.advantage.value == pytest.approx(peer.statistic)
+    assert found.p_value == pytest.approx(peer.pvalue, abs=0.03)
+    assert 0.02 < peer.pvalue < 0.4
+
+
+def test_training_cases_are_told_apart_where_the_corrected_p_value_says_so():
+    rng = np.random.default_rng(0)
+    alone = replace(infer_membership(rng.normal(size=20), rng.normal(size=20)), p_value=0.04)
+    assert [each.leaks for each in corrected({"one": alone}).values()] == [True]
+    three = corrected({"one": alone, "two": replace(alone, p_value=0.01), "three": replace(alone, p_value=0.5)})
+    assert [each.corrected for each in three.values()] == pytest.approx([0.08, 0.03, 0.5])
+    assert [each.leaks for each in three.values()] == [False, True, False]
 
 
 def test_copies_are_not_authentic_and_have_a_small_distance_ratio():

@@ -127,6 +127,14 @@ def test_the_record_and_the_page_hold_the_numbers_and_ask_nobody(found):
     assert record["images"]["flagged"]["value"] == 3 / 8
     assert record["images"]["membership"]["training_cases"] == 12
     assert record["nearness"]["radiomic vector"]["membership"]["held_out_cases"] == 12
+    inferred = ["similarity of whole images", "similarity of lesion regions", "radiomic vector"]
+    assert set(record["membership_p_holm"]) == set(inferred)
+    assert (
+        record["membership_p_holm"]["radiomic vector"] >= record["nearness"]["radiomic vector"]["membership"]["p_value"]
+    )
+    said = [line for line in summary_lines(result) if line.startswith("Membership inference by ")]
+    assert [line.split(":")[0].removeprefix("Membership inference by ") for line in said] == inferred
+    assert all("by Holm over 3 such tests" in line for line in said)
     page = (out / "privacy.html").read_text()
     assert WARNING in page
     assert "What this does not prove" in page
@@ -223,7 +231,9 @@ def test_volumes_are_searched(tmp_path):
 
 def test_refusals(cohorts, tmp_path):
     synthetic, training = cohorts["synthetic"], cohorts["training"]
-    with pytest.raises(RequestError, match=r"no 'cyst' in every cohort; .* has background, mass; name one"):
+    with pytest.raises(RequestError, match=r"no 'background' in every cohort; .* has mass; name one"):
+        measure_privacy(synthetic, training, tmp_path, label="background")
+    with pytest.raises(RequestError, match=r"no 'cyst' in every cohort; .* has mass; name one"):
         measure_privacy(synthetic, training, tmp_path, label="cyst")
     with pytest.raises(CohortError, match="3 cases; at least 4; give a larger cohort"):
         measure_privacy(synthetic, training.subset(training.ids[:3]), tmp_path)

@@ -3,10 +3,11 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import final
 
 import numpy as np
-from jaxtyping import Float64, UInt8
+from jaxtyping import Bool, Float64, UInt8
 from torch import nn
 
 from medsmith.cases.case import Case
@@ -49,11 +50,13 @@ class RealCases:
         training: labeled real cases.
         test: others, of other patients.
         config: of the segmenters.
+        size: edge of their grid, as in ``utility``.
     """
 
     training: Cohort
     test: Cohort
     config: SegmenterConfig
+    size: int | None = None
 
     def check(self, maker: Maker) -> None:
         """Refuse cohorts that do not fit each other or the method.
@@ -76,7 +79,7 @@ class RealCases:
 
 
 def measure_labels(maker: Maker, real: RealCases, count: int, progress: Progress) -> LabelFidelity:
-    """Cases made and kept in the folder, networks trained on real cases alone, and the Dice of both.
+    """The label fidelity of cases that are made and kept in the folder.
 
     Args:
         maker: makes the cases.
@@ -89,13 +92,38 @@ def measure_labels(maker: Maker, real: RealCases, count: int, progress: Progress
         CohortError: a test image is also among the training cases.
     """
     made, notes = make_cases(maker, real.training.label_names, count, progress)
-    edge = grid_edge(Cohorts(real.training, made, real.test, None, None), None, grid_multiple(real.config.architecture))
+    return label_fidelity(made, real, maker.folder, progress, seed=maker.seed, notes=notes)
+
+
+def label_fidelity(
+    made: Cohort, real: RealCases, folder: Path, progress: Progress, *, seed: int = 0, notes: tuple[str, ...] = ()
+) -> LabelFidelity:
+    """Networks trained on real cases alone, and their Dice on cases of any source and on real ones.
+
+    Args:
+        made: cases with image and labels.
+        real: of the segmenters, with the same labels and channels.
+        folder: keeps the networks, which the same call reads again.
+        progress: display of the progress.
+        seed: of the networks and of the exchanges.
+        notes: on how the cases were made.
+
+    Raises:
+        RequestError: no label is in 10 of the cases and in a test case.
+        CohortError: a test image is also among the training cases.
+    """
+    given = Cohorts(real.training, made, real.test, None, None)
+    edge = grid_edge(given, real.size, grid_multiple(real.config.architecture))
     cohorts = {"training": real.training, "made": made, "test": real.test}
     with progress.task("read cases", sum(map(len, cohorts.values()))) as advance:
         loaded = {name: load_cohort(cohort, edge, advance) for name, cohort in cohorts.items()}
     check_hashes(ImageKeys.of(loaded["test"]), {"segmenter's training": ImageKeys.of(loaded["training"])})
-    networks = _networks(maker, loaded["training"], real, progress)
     names = foreground_names(real.training.label_names)
+    in_made, in_test = (_having(loaded[name], len(names)).sum(axis=0) for name in ("made", "test"))
+    if not ((in_made >= LEAST_PAIRS) & (in_test > 0)).any():
+        found = f"no label is in {LEAST_PAIRS} of the {counted(len(made), 'synthetic case')} and in a test case"
+        raise RequestError("label fidelity", found, cure="make more")
+    networks = _networks(folder, loaded["training"], real, seed, progress)
     own = _dice(networks, loaded["made"], len(names))
     others = _dice(networks, replace(loaded["made"], truth=tuple(_other_maps(loaded["made"].truth))), len(names))
     tested = _dice(networks, loaded["test"], len(names))
@@ -104,21 +132,22 @@ def measure_labels(maker: Maker, real: RealCases, count: int, progress: Progress
         values = np.stack([others[:, index], own[:, index]], axis=1)
         values = values[~np.isnan(values).any(axis=1)]
         if len(values) >= LEAST_PAIRS and not np.isnan(tested[:, index]).all():
-            structures[name] = AttributeResult.of(values, maker.seed)
+            structures[name] = AttributeResult.of(values, seed)
         else:
             notes = (*notes, f"Label '{name}' was left out: too few cases have it.")
     if not structures:
-        raise RequestError("label fidelity", f"no label is in {LEAST_PAIRS} of the cases made", cure="make more")
+        found = f"no label is in {LEAST_PAIRS} pairs of neighboring cases"
+        raise RequestError("label fidelity", found, cure="make more")
     return LabelFidelity(
         dict(zip(structures, corrected([*structures.values()]), strict=True)),
-        {name: mean_of_few(tested[:, names.index(name)], "test cases") for name in structures},
+        {name: mean_of_few(tested[:, names.index(name)], "test cases", (0.0, 1.0)) for name in structures},
         len(made),
         tuple(_pictures(networks[0], made, loaded["made"])),
         notes,
     )
 
 
-def _networks(maker: Maker, cases: LoadedCohort, real: RealCases, progress: Progress) -> list[nn.Module]:
+def _networks(folder: Path, cases: LoadedCohort, real: RealCases, seed: int, progress: Progress) -> list[nn.Module]:
     """The segmenters; those that are there already are read."""
     classes, config = len(real.training.label_names), real.config
     mirror = UtilityOptions().mirror_of(real.training.label_names)
@@ -126,15 +155,15 @@ def _networks(maker: Maker, cases: LoadedCohort, real: RealCases, progress: Prog
     networks: list[nn.Module] = []
     with progress.task("train segmenters", NETWORKS * config.steps) as advance:
         for number in range(NETWORKS):
-            path = maker.folder / f"segmenter-{cases.images.shape[-1]}-{number}.safetensors"
-            seed = derive_seed("adherence", maker.seed, "segmenter", number) % 2**63
+            path = folder / f"segmenter-{cases.images.shape[-1]}-{number}.safetensors"
+            own = derive_seed("adherence", seed, "segmenter", number) % 2**63
             if path.exists():
                 network = build_segmenter((cases.images.ndim - 2, cases.images.shape[1]), classes, config)
                 load_strict(network, read_tensors(path), path)
                 network.eval()
                 advance(config.steps, "kept")
             else:
-                network = train_segmenter([(cases.images, cases.labels)], classes, config, seed, advance, augment)
+                network = train_segmenter([(cases.images, cases.labels)], classes, config, own, advance, augment)
                 write_bytes(path, pack(network.state_dict()))
             networks.append(network)
     return networks
@@ -142,9 +171,13 @@ def _networks(maker: Maker, cases: LoadedCohort, real: RealCases, progress: Prog
 
 def _dice(networks: Sequence[nn.Module], cases: LoadedCohort, labels: int) -> Float64[np.ndarray, "n labels"]:
     """Mean over the networks; NaN where the map has no such label."""
-    there = np.array([[(truth == value + 1).any() for value in range(labels)] for truth in cases.truth])
     found = np.mean([dice_of_cases(network, cases, labels + 1) for network in networks], axis=0)
-    return np.where(there, found, np.nan)
+    return np.where(_having(cases, labels), found, np.nan)
+
+
+def _having(cases: LoadedCohort, labels: int) -> Bool[np.ndarray, "n labels"]:
+    """Whether the map of each case has each label."""
+    return np.array([[(truth == value + 1).any() for value in range(labels)] for truth in cases.truth], bool)
 
 
 def _other_maps(maps: Sequence[UInt8[np.ndarray, "..."]]) -> Iterator[UInt8[np.ndarray, "..."]]:

@@ -1,7 +1,5 @@
 """Measures whether the cases of a trained method are what was asked for, and writes a self-contained report."""
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +14,7 @@ from medsmith.evaluation.adherence.page import adherence_page
 from medsmith.evaluation.adherence.pairs import LEAST_PAIRS, Maker
 from medsmith.evaluation.adherence.result import Adherence, LabelFidelity, MeasuredAttribute
 from medsmith.evaluation.adherence.statistics import AttributeResult, corrected
+from medsmith.evaluation.kept_folder import folder_key
 from medsmith.evaluation.pages.earlier_report import check_same_report
 from medsmith.evaluation.pages.page import check_results_folder, write_page
 from medsmith.formats.atomic import remove_temporary_files, remove_temporary_files_below, sha256_of, write_json
@@ -106,7 +105,7 @@ def adherence(
     with hold_output(out):
         remove_temporary_files(out)
         remove_temporary_files_below(out / PAIRS)
-        maker = Maker(method, out / PAIRS / _key(lines), options.seed, inputs)
+        maker = Maker(method, out / PAIRS / folder_key(lines), options.seed, inputs)
         measured = _measured(maker, attributes, options.pairs, progress) if attributes else ()
         labels, more = _label_fidelity(maker, cohorts, options, progress)
         found = Adherence(method.name, measured, labels, {**lines, **more, **(facts or {})}, _left_out(labels))
@@ -148,7 +147,7 @@ def _label_fidelity(
     cases = RealCases(cohorts["real"], cohorts["test"], SegmenterConfig(steps=options.steps, batch=options.batch))
     cases.check(maker)
     facts = cases.facts()
-    folder = maker.folder / f"labels-{_key(facts)}"
+    folder = maker.folder / f"labels-{folder_key(facts)}"
     return measure_labels(replace(maker, folder=folder), cases, options.pairs, progress), facts
 
 
@@ -184,8 +183,3 @@ def _facts(method: Method, cohorts: Mapping[str, Cohort], space: Path | None, se
         if name in cohorts:
             lines[name] = f"{counted(len(cohorts[name]), 'case')}, content {cohorts[name].content_hash()}"
     return lines | ({"anatomy": sha256_of(space)} if space else {})
-
-
-def _key(facts: Mapping[str, str]) -> str:
-    """Name of the folder of pairs: other weights, templates, seeds or versions have other pairs."""
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]

@@ -31,7 +31,7 @@ def adherence_page(found: Adherence) -> Page:
     """The report."""
     sections = [
         *([Section("Attributes", tables=[attribute_table(found.attributes)])] if found.attributes else []),
-        *([_label_section(found.labels)] if found.labels else []),
+        *([label_section(found.labels)] if found.labels else []),
         *(_pair_section(each) for each in found.attributes),
         Section("Methods", (*_METHODS, *found.left_out)),
     ]
@@ -41,14 +41,17 @@ def adherence_page(found: Adherence) -> Page:
 def summary_lines(found: Adherence) -> list[str]:
     """The main results, one sentence each."""
     lines = [_sentence(each.attribute.name, each.result, each.attribute.enforced) for each in found.attributes]
-    if found.labels:
-        for name, result in found.labels.structures.items():
-            own, real = result.values[:, -1].mean(), found.labels.real[name]
-            lines.append(
-                f"Label '{name}': Dice {own:.3g} with its own map, {result.values[:, 0].mean():.3g} with another's, "
-                f"{real} on real cases; {result.verdict} (AUC {result.auc}, {counted(len(result.values), 'case')})."
-            )
-    return [*lines, *found.left_out]
+    return [*lines, *(label_lines(found.labels) if found.labels else ()), *found.left_out]
+
+
+def label_lines(labels: LabelFidelity) -> list[str]:
+    """What segmenters found of each label, one sentence each."""
+    return [
+        f"Label '{name}': Dice {result.values[:, -1].mean():.3g} with its own map, {result.values[:, 0].mean():.3g} "
+        f"with another's, {labels.real[name]} on real cases; {result.verdict} (AUC {result.auc}, "
+        f"{counted(len(result.values), 'case')})."
+        for name, result in labels.structures.items()
+    ]
 
 
 def _sentence(name: str, result: AttributeResult, enforced: str) -> str:
@@ -81,7 +84,8 @@ def _numbers(result: AttributeResult) -> list[str]:
     ]
 
 
-def _label_section(labels: LabelFidelity) -> Section:
+def label_section(labels: LabelFidelity) -> Section:
+    """The table of the label fidelity, and pictures of the first cases."""
     rows = [
         [
             name,

@@ -78,7 +78,7 @@ class AttributeResult:
         """
         lowest, highest = values[:, 0], values[:, -1]
         shuffled = shuffled_control(lowest, highest, seed)
-        order = mean_of_few(order_of(values), "draws") if values.shape[1] > 2 else None
+        order = mean_of_few(order_of(values), "draws", (-1.0, 1.0)) if values.shape[1] > 2 else None
         difference = mean_of_few(highest - lowest, "pairs")
         return cls(values, paired_auc(lowest, highest), shuffled, difference, order, shuffled.p_value)
 

@@ -1,11 +1,9 @@
 """Whether synthetic cases help, in one sentence a size."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import final
 
-from medsmith.cases.cohort import Cohort
 from medsmith.evaluation.downstream.result import GAIN, LOSS, NONE, WITHHELD, ArmResult, Utility
+from medsmith.evaluation.not_measured import NotMeasured
 
 _VERDICTS: Mapping[str, str] = {
     GAIN: "Yes, in this experiment",
@@ -15,39 +13,9 @@ _VERDICTS: Mapping[str, str] = {
 }
 
 
-@final
-@dataclass(frozen=True)
-class NoNetworks:
-    """What stands in the place of a utility experiment that cannot be made of these cohorts.
-
-    Attributes:
-        reason: why not.
-    """
-
-    reason: str
-
-    @classmethod
-    def of(cls, cohorts: Mapping[str, Cohort]) -> "NoNetworks | None":
-        """The first cohort that has cases without image or labels; None where networks can learn from all.
-
-        Args:
-            cohorts: by the words of the sentence.
-        """
-        for name, cohort in cohorts.items():
-            for what, having in (("image", cohort.ids_with_image), ("labels", cohort.ids_with_labels)):
-                if len(having) < len(cohort):
-                    lacking = f"{len(cohort) - len(having)} of {len(cohort)} {name} cases have no {what}"
-                    return cls(f"segmentation networks need image and labels of every case, and {lacking}")
-        return None
-
-    def as_json(self) -> Mapping[str, str]:
-        """The reason as JSON values."""
-        return {"not_measured": self.reason}
-
-
-def useful(utility: Utility | NoNetworks) -> str:
+def useful(utility: Utility | NotMeasured) -> str:
     """The answer of the first arm of R + S at each size, then every other arm with a gain or a loss."""
-    if isinstance(utility, NoNetworks):
+    if isinstance(utility, NotMeasured):
         return f"Useful? Unknown: {utility.reason}."
     answers, others = [], []
     for size in utility.sizes:

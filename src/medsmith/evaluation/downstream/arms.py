@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal, final
 
 Augmentation = Literal["strong", "mirrored", "copy-paste"]
+Made = Literal["synthetic", "procedural"]
 
 
 @final
@@ -19,6 +20,7 @@ class Arm:
         augmentation: strong; mirroring alone; or copy-paste, then strong.
         more: whether further real cases are added to the subset.
         longer: whether it has twice the steps, to see whether the others have enough.
+        made: the cases that are mixed in: those of the generator, or procedural ones, which learned from no image.
     """
 
     name: str
@@ -27,6 +29,7 @@ class Arm:
     augmentation: Augmentation = "strong"
     more: bool = False
     longer: bool = False
+    made: Made = "synthetic"
 
     @property
     def synthetic(self) -> bool:
@@ -40,20 +43,16 @@ LONGER = Arm("R, twice the steps", "real-longer", longer=True)
 MORE = Arm("R + more real cases", "real-more", more=True)
 
 
-def plan_arms(shares: Sequence[float], mirror: float, *, more: bool) -> list[Arm]:
+def plan_arms(shares: Sequence[float], mirror: float, *, more: bool, procedural: bool = False) -> list[Arm]:
     """All arms at equal gradient steps; R first.
 
     Args:
-        shares: of synthetic cases in a batch of R + S.
+        shares: of synthetic cases in a batch of R + S, and of procedural ones.
         mirror: probability of mirroring; where it is 0, the weakly augmented row has no augmentation at all.
         more: whether there are further real cases.
+        procedural: whether there are procedural cases.
     """
     weak = "R, flips only" if mirror else "R, no augmentation"
-    only = len(shares) == 1
-    mixed = [
-        Arm("R + S" if only else f"R + S, share {share:g}", f"real-and-synthetic-{share:g}", (share,))
-        for share in shares
-    ]
     return [
         REAL,
         Arm(weak, "real-mirrored", augmentation="mirrored"),
@@ -61,5 +60,14 @@ def plan_arms(shares: Sequence[float], mirror: float, *, more: bool) -> list[Arm
         *([MORE] if more else []),
         Arm("S", "synthetic", (1.0,)),
         Arm("S then R", "synthetic-then-real", (1.0, 0.0)),
-        *mixed,
+        *_mixed("R + S", "synthetic", shares),
+        *(_mixed("R + procedural", "procedural", shares) if procedural else []),
+    ]
+
+
+def _mixed(name: str, made: Made, shares: Sequence[float]) -> list[Arm]:
+    """An arm for each share; the name says it where there are several."""
+    return [
+        Arm(name if len(shares) == 1 else f"{name}, share {share:g}", f"real-and-{made}-{share:g}", (share,), made=made)
+        for share in shares
     ]

@@ -19,6 +19,8 @@ from medsmith.formats.json_file import read_json
 from medsmith.reports.lesion_label import LESION, SYNTHETIC
 from medsmith.reports.organs import is_lesion
 
+MADE = ("synthetic", "procedural")
+"""Cohorts of the experiment whose cases are no patients."""
 LARGEST_VOLUME_EDGE = 64
 _LARGEST_EDGE = 1024
 _SIZE_SAMPLE = 20
@@ -37,6 +39,7 @@ class Cohorts:
         test: test cases.
         more: further real training cases, if any.
         training: what the generator learned from, if it is none of these.
+        procedural: procedural cases, if any, which learned from no image.
     """
 
     real: Cohort
@@ -44,6 +47,7 @@ class Cohorts:
     test: Cohort
     more: Cohort | None
     training: Cohort | None
+    procedural: Cohort | None = None
 
     @classmethod
     def of(
@@ -53,16 +57,18 @@ class Cohorts:
         test: CohortLike,
         more: CohortLike | None,
         training: CohortLike | None,
+        procedural: CohortLike | None = None,
     ) -> "Cohorts":
         """Those of cohorts or their folders."""
-        further = (None if each is None else as_cohort(each) for each in (more, training))
+        further = (None if each is None else as_cohort(each) for each in (more, training, procedural))
         return cls(as_cohort(real), as_cohort(synthetic), as_cohort(test), *further)
 
     @property
     def learned_from(self) -> dict[str, Cohort]:
         """What networks learn from, by the words of messages."""
         found = {"real": self.real, "synthetic": self.synthetic}
-        return found | ({"further real": self.more} if self.more else {})
+        found |= {"further real": self.more} if self.more else {}
+        return found | ({"procedural": self.procedural} if self.procedural else {})
 
     @property
     def of_generator(self) -> list[Cohort]:
@@ -72,7 +78,7 @@ class Cohorts:
     @property
     def given_as_real(self) -> dict[str, Cohort]:
         """All that should hold real cases, by the words of messages."""
-        return {name: cohort for name, cohort in self.named.items() if name != "synthetic"}
+        return {name: cohort for name, cohort in self.named.items() if name not in MADE}
 
     @property
     def named(self) -> dict[str, Cohort]:

@@ -48,6 +48,7 @@ class Material:
         test: test cases.
         channel_names: of the images.
         structures: names of the classes above background.
+        procedural: procedural cases.
     """
 
     real: LoadedCohort
@@ -56,6 +57,7 @@ class Material:
     test: LoadedCohort
     channel_names: tuple[str, ...]
     structures: tuple[str, ...]
+    procedural: LoadedCohort | None = None
 
     @property
     def mm(self) -> bool:
@@ -181,9 +183,11 @@ def _phases(job: Job, material: Material, weight: float) -> list[Phase]:
     if job.arm.more and material.more is not None:
         further = _cases(material.more)
         real = (torch.cat([real[0], further[0]]), torch.cat([real[1], further[1]]))
-    synthetic = _cases(material.synthetic)
-    alone: dict[float, Phase] = {0.0: real, 1.0: synthetic}
-    return [alone.get(share) or Mixture(real, synthetic, share, weight) for share in job.arm.shares]
+    loaded = material.procedural if job.arm.made == "procedural" else material.synthetic
+    assert loaded is not None, "arms of cases that are not given are not planned"
+    made = _cases(loaded)
+    alone: dict[float, Phase] = {0.0: real, 1.0: made}
+    return [alone.get(share) or Mixture(real, made, share, weight) for share in job.arm.shares]
 
 
 def _cases(loaded: LoadedCohort) -> Cases:

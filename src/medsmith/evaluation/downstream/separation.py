@@ -144,7 +144,7 @@ def check_labeled(patients: Collection[str]) -> None:
         CohortError: they do not suffice for an interval.
     """
     if len(patients) < LEAST_TEST:
-        found = f"{len(patients)} test patients have a labeled voxel"
+        found = f"{counted(len(patients), 'test patient')} with a labeled voxel"
         raise CohortError("test cohort", found, f"at least {LEAST_TEST}", "give a larger one")
 
 
@@ -181,7 +181,7 @@ def separated(
         left_out = {case_id for case_id, scene in of_known[-1].items() if scene in seen}
     kept = {id: patient for patient, ids in of_test.items() for id in ids if id not in left_out}
     if len(set(kept.values())) < LEAST_TEST:
-        found = f"{len(set(kept.values()))} test patients show no scene of the training cases"
+        found = f"{counted(len(set(kept.values())), 'test patient')} of a scene that no training case shows"
         raise CohortError("test cohort", found, f"at least {LEAST_TEST}", "split anew, by scene (split --by-scene)")
     rows = [row for row, case_id in enumerate(test.ids) if case_id in kept]
     similar = nearest(test.thumbnails[rows], synthetic.thumbnails)[0] >= NEAR_DUPLICATE

@@ -11,9 +11,16 @@ from medsmith.cases.cohort_like import CohortLike
 from medsmith.evaluation.downstream.architectures import grid_multiple
 from medsmith.evaluation.downstream.arm_results import Tested
 from medsmith.evaluation.downstream.arms import plan_arms
-from medsmith.evaluation.downstream.inputs import Cohorts, check_compatible, check_settings, grid_edge, settings_of
+from medsmith.evaluation.downstream.inputs import (
+    MADE,
+    Cohorts,
+    check_compatible,
+    check_settings,
+    grid_edge,
+    settings_of,
+)
 from medsmith.evaluation.downstream.loaded_cohort import LoadedCohort, load_cohort
-from medsmith.evaluation.downstream.networks import FOLDER, Job, Material, devices_line, jobs_of, train_missing
+from medsmith.evaluation.downstream.networks import Job, Material, devices_line, jobs_of, train_missing
 from medsmith.evaluation.downstream.options import UtilityOptions
 from medsmith.evaluation.downstream.page import utility_page
 from medsmith.evaluation.downstream.result import Utility
@@ -32,7 +39,7 @@ from medsmith.evaluation.downstream.subsets import ALL, draw_subsets
 from medsmith.evaluation.downstream.summary import Summary
 from medsmith.evaluation.pages.page import check_results_folder, write_page
 from medsmith.evaluation.roles import role_notes
-from medsmith.formats.atomic import remove_temporary_files, remove_temporary_files_below, write_json
+from medsmith.formats.atomic import remove_temporary_files_below, write_json
 from medsmith.formats.lock import hold_output
 from medsmith.progress import NullProgress, Progress, silent
 
@@ -48,6 +55,7 @@ def utility(  # noqa: PLR0913
     *,
     more: CohortLike | None = None,
     training: CohortLike | None = None,
+    procedural: CohortLike | None = None,
     options: UtilityOptions | None = None,
     config: SegmenterConfig | None = None,
     facts: Mapping[str, str] | None = None,
@@ -56,8 +64,7 @@ def utility(  # noqa: PLR0913
 ) -> Utility:
     """Networks trained on R, S, S then R, R + S and controls, tested on real patients that nothing learned from.
 
-    Writes ``utility.json`` and ``utility.html``. The result of each network is saved in ``out``; the same call resumes
-    an interrupted one.
+    Writes ``utility.json`` and ``utility.html``; each network's result is kept in ``out``, and the same call resumes.
 
     Args:
         real: real training cases, of which subsets R are drawn.
@@ -66,6 +73,7 @@ def utility(  # noqa: PLR0913
         out: folder of the results.
         more: further real cases, for an arm that shows what they would bring.
         training: the cohort that the generator was trained on, if it is not ``real``.
+        procedural: phantoms of the same kind, for an arm that mixes them with the real cases as R + S does S.
         options: subsets, seeds, shares, measures.
         config: training settings, equal for all arms.
         facts: additional lines of the report, such as date and machine.
@@ -80,7 +88,7 @@ def utility(  # noqa: PLR0913
         FileError: another file is in the place of the result.
     """
     config, options, progress = config or SegmenterConfig(), options or UtilityOptions(), progress or NullProgress()
-    cohorts, out = Cohorts.of(real, synthetic, test, more, training), Path(out)
+    cohorts, out = Cohorts.of(real, synthetic, test, more, training, procedural), Path(out)
     check_results_folder(out, (RECORD, PAGE), [cohort.root for cohort in cohorts.named.values()])
     check_compatible(cohorts)
     generator = check_generator(cohorts.synthetic, cohorts.test, cohorts.of_generator)
@@ -89,8 +97,7 @@ def utility(  # noqa: PLR0913
     jobs = _planned(apart, options, material)
     with hold_output(out):
         check_settings(out, settings := settings_of(cohorts, edge, config, options))
-        remove_temporary_files(out)
-        remove_temporary_files_below(out / FOLDER)
+        remove_temporary_files_below(out)
         train_missing(out, list(chain(*jobs)), material, options, config, progress, report)
         summary = Summary(out, Tested(apart.patients, material.structures, material.mm, options.gain), config.steps)
         sizes, unit = tuple(map(summary.of_size, jobs)), "mm" if material.mm else "pixels"
@@ -117,7 +124,7 @@ def _material(cohorts: Cohorts, edge: int, options: UtilityOptions, progress: Pr
         keys["generator's"] = read_keys(cohorts.training, "generator's", progress)
     test = keys.pop("test")
     check_hashes(test, keys)
-    others = [each for name, each in keys.items() if name not in ("real", "synthetic")]
+    others = [each for name, each in keys.items() if name not in ("real", *MADE)]
     apart = separated(keys["real"], test, others, keys["synthetic"], options.group, options.scenes)
     names = tuple(sorted(cohorts.real.label_names, key=cohorts.real.label_names.__getitem__))[1:]
     material = Material(
@@ -127,6 +134,7 @@ def _material(cohorts: Cohorts, edge: int, options: UtilityOptions, progress: Pr
         only_cases(loaded["test"], apart.patients),
         cohorts.real.channel_names,
         names,
+        loaded.get("procedural"),
     )
     _check_structures(material.test, apart)
     return material, replace(apart, patients={case_id: apart.patients[case_id] for case_id in material.test.ids})
@@ -134,7 +142,8 @@ def _material(cohorts: Cohorts, edge: int, options: UtilityOptions, progress: Pr
 
 def _planned(apart: Separation, options: UtilityOptions, material: Material) -> list[list[Job]]:
     """The networks of each size."""
-    arms = plan_arms(options.shares, options.mirror_of(material.structures), more=material.more is not None)
+    more, procedural = material.more is not None, material.procedural is not None
+    arms = plan_arms(options.shares, options.mirror_of(material.structures), more=more, procedural=procedural)
     half = len(material.real) // 2
     sizes = options.cases or (half if half >= min(map(len, apart.groups)) else ALL,)
     return [jobs_of(size, draw_subsets(apart.groups, size, options.subsets), arms, options.seeds) for size in sizes]

@@ -13,8 +13,8 @@ METHOD = (
     "All arms have the same network, gradient steps, batch size and schedule, and the same initial weights in the same "
     "subset. Nothing is selected: the last weights are tested. Every arm has strong augmentation but the row that says "
     "otherwise. R: real cases alone. S: synthetic cases alone. S then R: half of the steps on each. R + S: the stated "
-    "share of every batch, one half if none is stated, is synthetic. R + copy-paste: structures of other "
-    "real cases are pasted.",
+    "share of every batch, one half if none is stated, is synthetic. R + procedural: as R + S, with procedural cases, "
+    "which learned from no image. R + copy-paste: structures of other real cases are pasted.",
     "Gain: paired difference to R with the same subset and seed on the same test patient, in absolute points. The "
     "interval is a bootstrap over subsets, the seeds of each and test patients, as wide as the crossed design has it "
     "with Student's quantiles. p values of structures are corrected by Holm's procedure; those of different arms and "
@@ -77,7 +77,7 @@ def _power(size: SizeResult, gain: float) -> str:
 
 def _decisive(size: SizeResult) -> ArmResult:
     """The first arm of R + S."""
-    return next(result for result in size.arms if 0 < result.arm.shares[0] < 1)
+    return next(result for result in size.arms if 0 < result.arm.shares[0] < 1 and result.arm.made == "synthetic")
 
 
 def _course(size: SizeResult) -> str:

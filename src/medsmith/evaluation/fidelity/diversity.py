@@ -63,13 +63,13 @@ def compare_diversity(real: Sequence[Image], synthetic: Sequence[Image], *, seed
         _mean_similarity([images[index] for index in _evenly(len(images), count)], seed) for images in (real, synthetic)
     )
     return Diversity(
-        _estimate(of_real, (error_real,), count, METHOD),
-        _estimate(of_synthetic, (error_synthetic,), count, METHOD),
-        _estimate(of_synthetic - of_real, (error_real, error_synthetic), count, METHOD_OF_DIFFERENCE),
+        _estimate(of_real, (error_real,), count, 0.0),
+        _estimate(of_synthetic, (error_synthetic,), count, 0.0),
+        _estimate(of_synthetic - of_real, (error_real, error_synthetic), count, -1.0),
     )
 
 
-def _estimate(value: float, variances: tuple[float, ...], count: int, method: str) -> Estimate:
+def _estimate(value: float, variances: tuple[float, ...], count: int, least: float) -> Estimate:
     """With Student's 95 % interval for a sum of jackknife variances.
 
     Each has count - 1 degrees of freedom; their sum has those of Welch and Satterthwaite (1946).
@@ -77,7 +77,8 @@ def _estimate(value: float, variances: tuple[float, ...], count: int, method: st
     variance = sum(variances)
     freedom = (count - 1) * variance**2 / sum(each**2 for each in variances) if variance > 0 else count - 1
     half = float(stats.t.ppf((1 + LEVEL) / 2, freedom) * np.sqrt(variance))
-    return Estimate(value, value - half, value + half, count, method)
+    low, high = np.clip((value - half, value + half), least, 1.0)
+    return Estimate(value, float(low), float(high), count, METHOD if len(variances) == 1 else METHOD_OF_DIFFERENCE)
 
 
 def ms_ssim(first: Image, second: Image) -> float:

@@ -11,6 +11,7 @@ seam that is found instead of the lesion.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from operator import index as whole
 from typing import final
 
 import numpy as np
@@ -45,16 +46,18 @@ class PaintedCase:
         lesion: voxels of labels that were painted, or are lesions: no patch may show them.
         boxes: painted boxes, in voxels of the image.
         original: the image that was painted on; None if it is not at hand.
+        scan: name of what was painted on; None: of no other case. Cases of one scan are in one fold.
     """
 
     image: Volume
     lesion: Bool[np.ndarray, "x y z"]
     boxes: Sequence[Box]
     original: Volume | None = None
+    scan: str | None = None
 
 
 def measure_seams(cases: Iterable[PaintedCase], *, seed: int) -> Estimate | None:
-    """Area under the ROC curve between borders of painted boxes and untouched places, cross-validated by case.
+    """Area under the ROC curve between borders of painted boxes and untouched places, cross-validated by scan.
 
     Args:
         cases: synthetic images with painted boxes.
@@ -64,10 +67,16 @@ def measure_seams(cases: Iterable[PaintedCase], *, seed: int) -> Estimate | None
         Mean over cases of the AUC within a case, with Student's interval; None if fewer than six cases have patches.
     """
     rng = np.random.default_rng(seed)
-    described = [rows for case in cases if (rows := _describe(case, rng)) is not None]
+    described: list[tuple[Float64[np.ndarray, "n d"], Float64[np.ndarray, "m d"]]] = []
+    scans: list[str] = []
+    for number, case in enumerate(cases):
+        rows = _describe(case, rng)
+        if rows is not None:
+            described.append(rows)
+            scans.append(f"{number}" if case.scan is None else f"scan {case.scan}")
     if len(described) < MIN_CASES:
         return None
-    fold = rng.permutation(len(described)) % min(FOLDS, len(described))
+    fold = _folds(scans, rng)
     areas = np.empty(len(described))
     for number in range(int(fold.max()) + 1):
         training = [described[index] for index in np.flatnonzero(fold != number)]
@@ -78,7 +87,17 @@ def measure_seams(cases: Iterable[PaintedCase], *, seed: int) -> Estimate | None
         for index in np.flatnonzero(fold == number):
             pair = described[index]
             areas[index] = roc_auc_score(_truth(pair), model.decision_function(np.concatenate(pair)))
-    return mean_of_few(areas, "cases")
+    return mean_of_few(areas, "cases", (0.0, 1.0))
+
+
+def _folds(scans: Sequence[str], rng: np.random.Generator) -> Int[np.ndarray, " n"]:
+    """The fold of each case, whole scans in each: the classifier scores no scan that it knows. One alone is divided."""
+    names, owner = np.unique(scans, return_inverse=True)
+    if len(names) == 1:
+        owner = np.arange(len(scans))
+    groups = int(owner.max()) + 1
+    fold: Int[np.ndarray, " n"] = (rng.permutation(groups) % min(FOLDS, groups))[owner]
+    return fold
 
 
 def _truth(pair: tuple[Float64[np.ndarray, "n d"], Float64[np.ndarray, "m d"]]) -> Int[np.ndarray, " both"]:
@@ -174,12 +193,19 @@ def grown(box: Box, margin: Sequence[int], shape: Sequence[int]) -> Box:
 
 
 def boxes_of(provenance: Mapping[str, object] | None) -> list[Box]:
-    """The painted boxes that a provenance names, in canonical voxels."""
+    """The painted boxes that a provenance names, in canonical voxels.
+
+    Raises:
+        TypeError: a box is no pair of corners.
+        ValueError: likewise, or it is empty.
+    """
     lesions = (provenance or {}).get("lesions")
-    found: list[Box] = []
-    for lesion in lesions if isinstance(lesions, list) else []:
-        box = lesion.get("box") if isinstance(lesion, dict) else None
-        if isinstance(box, list) and len(box) == 2:
-            low, high = ([int(edge) for edge in corner] for corner in box)
-            found.append(((low[0], low[1], low[2]), (high[0], high[1], high[2])))
-    return found
+    boxes = [lesion["box"] for lesion in lesions if "box" in lesion] if isinstance(lesions, list) else []
+    return [_box(box) for box in boxes]
+
+
+def _box(value: Sequence[Sequence[int]]) -> Box:
+    (a, b, c), (x, y, z) = (map(whole, corner) for corner in value)
+    if not (a < x and b < y and c < z):
+        raise ValueError(f"{value} holds no voxel")
+    return (a, b, c), (x, y, z)

@@ -1,6 +1,5 @@
 """Resamples both cohorts to a common grid and gray range, so that resolution and scaling do not affect the measures."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import final
 
@@ -10,7 +9,7 @@ from jaxtyping import Float32, UInt8
 from medsmith.cases.case import Case
 from medsmith.data.fingerprint import HIGH, LOW, Fingerprint
 from medsmith.data.resizing import resize, resize_labels
-from medsmith.errors import CohortError, RequestError
+from medsmith.errors import RequestError
 
 LARGEST_VOLUME_EDGE = 96
 MIN_EDGE = 16
@@ -54,8 +53,8 @@ class ViewSpec:
 
     Attributes:
         shape: number of voxels along x, y, z.
-        channel: index of the compared channel; None if one of the cohorts has no images.
-        channel_name: its name.
+        channel: index of the compared channel in the real cohort; None if one of the cohorts has no images.
+        channel_name: its name, by which it is found in every cohort.
         window: gray values mapped to 0 and 255; None uses each case's own percentiles.
         in_millimeters: whether lengths are in mm, else in percent of the image edge.
         use_labels: whether image features may use the labels, which requires labels of every case of both cohorts.
@@ -111,35 +110,26 @@ class ViewSpec:
         )
 
     def _gray(self, case: Case) -> Float32[np.ndarray, "x y z"]:
-        image = case.require_image()[self.channel or 0]
+        image = case.require_image()[case.channel_names.index(self.channel_name)]
         low, high = self.window or (float(q) for q in np.percentile(image, (LOW, HIGH)))
         gray = np.clip((image - low) / max(high - low, 1e-6), 0, 1).astype(np.float32) * np.float32(255)
         return resize(gray, self.shape)
 
 
 def common_view_spec(real: Fingerprint, synthetic: Fingerprint, *, size: int | None, channel: str | None) -> ViewSpec:
-    """The common grid and gray range of two cohorts; the real cohort determines the range.
+    """The common grid and gray range of two cohorts that are alike; the real cohort determines the range.
 
     Args:
         real: fingerprint of the real cohort.
-        synthetic: fingerprint of the synthetic cohort.
+        synthetic: fingerprint of the synthetic cohort, as ``check_alike`` lets it pass.
         size: edge of the square or cube in voxels; by default that of the cohort with the smaller median image
             (volumes: at most 96).
         channel: name of the compared channel; by default the first.
 
     Raises:
-        CohortError: one cohort is 2-D and the other 3-D, or their labels differ.
         RequestError: no such channel, or a size below 16.
     """
-    if real.dimensions != synthetic.dimensions:
-        found = f"the real cohort is {real.dimensions}-D and the synthetic one {synthetic.dimensions}-D"
-        raise CohortError("evaluation", found, "both must be equal")
     labeled = [facts.count if facts.labeled is None else facts.labeled for facts in (real, synthetic)]
-    if all(labeled) and dict(real.label_names) != dict(synthetic.label_names):
-        found = f"real labels {dict(real.label_names)} and synthetic labels {dict(synthetic.label_names)}"
-        raise CohortError(
-            "evaluation", found, "both must be equal", _label_cure(real.label_names, synthetic.label_names)
-        )
     edge = size or _smaller_edge(real, synthetic)
     if edge < MIN_EDGE:
         raise RequestError("size", f"{edge} voxels", f"at least {MIN_EDGE}", "request a larger one")
@@ -153,16 +143,6 @@ def common_view_spec(real: Fingerprint, synthetic: Fingerprint, *, size: int | N
         in_millimeters=real.spacing_known and synthetic.spacing_known,
         use_labels=labeled == [real.count, synthetic.count],
     )
-
-
-def _label_cure(real: Mapping[str, int], synthetic: Mapping[str, int]) -> str:
-    """What makes the labels equal: one that only one cohort has may be declared in the other, without a voxel."""
-    for cohort, more, fewer in (("real", synthetic, real), ("synthetic", real, synthetic)):
-        besides = {name: value for name, value in more.items() if name not in fewer}
-        if besides and fewer.items() <= more.items():
-            added = ", ".join(f'"{name}": {value}' for name, value in besides.items())
-            return f"add {added} to the labels in dataset.json of the {cohort} cohort"
-    return "rename or renumber one of them"
 
 
 def _shared_channel(real: Fingerprint, synthetic: Fingerprint, channel: str | None) -> int | None:

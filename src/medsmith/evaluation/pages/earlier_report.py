@@ -25,12 +25,13 @@ def check_same_report(record: Path, asked: Callable[[], Mapping[str, str | None]
     if not record.is_file():
         return
     stored = read_json(record)
-    facts = (stored.get(part) if part else stored) or {}
-    if not isinstance(facts.get("facts"), dict):
+    holder = stored.get(part) if part else stored
+    facts = holder.get("facts") if isinstance(holder, dict) else None
+    if not isinstance(facts, dict):
         found = f"holds a report of another kind ({record.name})"
         raise CohortError(record.parent, found, "one folder, one report", _CURE)
     wanted = asked()
-    other = [name for name in wanted if facts["facts"].get(name) != wanted[name]]
+    other = [name for name in wanted if facts.get(name) != wanted[name]]
     if other:
         found = f"holds a report of other inputs or options ({record.name} differs in {', '.join(other)})"
         raise CohortError(record.parent, found, "one folder, one report", _CURE)

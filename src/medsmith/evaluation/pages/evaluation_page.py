@@ -254,7 +254,8 @@ def _method(evaluation: Evaluation) -> Section:
     sentences = [
         evaluation.view_spec.description,
         "Floor: the same statistic between two disjoint random samples of the real cohort, of the same size as the "
-        "compared samples. The case is the unit of resampling.",
+        "compared samples. The case is the unit of resampling and of every test: where several real cases are of one "
+        "patient, p is too small and intervals are too narrow, unless one of each is compared (--group).",
         "These numbers do not measure the utility of the cases: for that, train on them and test on real ones.",
     ]
     sentences += [*evaluation.notes, *evaluation.left_out]

@@ -2,18 +2,23 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 
 import numpy as np
 from jaxtyping import Float64
 
+from medsmith.evaluation.adherence.answer import obedient
+from medsmith.evaluation.adherence.page import label_section
+from medsmith.evaluation.adherence.result import LabelFidelity
 from medsmith.evaluation.compare_cohorts import ComparedCohorts
-from medsmith.evaluation.downstream.answer import NoNetworks, useful
+from medsmith.evaluation.downstream.answer import useful
 from medsmith.evaluation.downstream.page import utility_page
 from medsmith.evaluation.downstream.result import Utility
 from medsmith.evaluation.downstream.wording import limits_of
 from medsmith.evaluation.fidelity.cohort_features import CohortFeatures
 from medsmith.evaluation.fidelity.realism import NEIGHBORS, realism
 from medsmith.evaluation.fidelity.views import View
+from medsmith.evaluation.not_measured import NotMeasured
 from medsmith.evaluation.pages.answer import real_enough
 from medsmith.evaluation.pages.page import Page, Picture, Section
 from medsmith.evaluation.pages.sheets import contact_sheet, plane_tiles
@@ -27,37 +32,45 @@ _SEED = 0
 
 
 def overall_page(
-    compared: ComparedCohorts, privacy: Privacy, privacy_page: Page, utility: Utility | NoNetworks
+    compared: ComparedCohorts,
+    privacy: tuple[Privacy, Page],
+    utility: Utility | NotMeasured,
+    labels: LabelFidelity | NotMeasured,
 ) -> Page:
     """The report.
 
     Args:
         compared: the evaluation with its features.
-        privacy: copies and membership.
-        privacy_page: its report.
+        privacy: copies and membership, and their report.
         utility: what networks gain, or why none can be trained.
+        labels: what segmenters found of the label maps, or why that was not measured.
     """
-    parts = {"Real enough": compared.page, "Private": privacy_page}
+    found, page_of_privacy = privacy
+    parts = {"Real enough": compared.page, "Private": page_of_privacy}
     if isinstance(utility, Utility):
         parts["Useful"] = utility_page(utility)
     facts = {f"{name}: {key}": value for name, page in parts.items() for key, value in page.facts.items()}
+    first, *others = (list(_named(name, page)) for name, page in parts.items())
+    if isinstance(labels, LabelFidelity):
+        others.insert(0, [replace(label_section(labels), title="Obedient: label fidelity")])
     sections = [
         *_pictures(compared),
-        Section("What these data cannot show", _limits(compared.evaluation, privacy, utility)),
-        *(section for name, page in parts.items() for section in _named(name, page)),
+        Section("What these data cannot show", _limits(compared.evaluation, found, utility)),
+        *chain(first, *others),
         *_answers(compared),
     ]
-    return Page(
-        compared.page.title, verdicts(compared.evaluation, privacy, utility), sections, facts, compared.page.links
-    )
+    answers = verdicts(compared.evaluation, labels, found, utility)
+    return Page(compared.page.title, answers, sections, facts, compared.page.links)
 
 
-def verdicts(evaluation: Evaluation, privacy: Privacy, utility: Utility | NoNetworks) -> list[str]:
+def verdicts(
+    evaluation: Evaluation, labels: LabelFidelity | NotMeasured, privacy: Privacy, utility: Utility | NotMeasured
+) -> list[str]:
     """One answer to each question."""
-    return [real_enough(evaluation), private(privacy), useful(utility)]
+    return [real_enough(evaluation), obedient(labels), private(privacy), useful(utility)]
 
 
-def _limits(evaluation: Evaluation, privacy: Privacy, utility: Utility | NoNetworks) -> list[str]:
+def _limits(evaluation: Evaluation, privacy: Privacy, utility: Utility | NotMeasured) -> list[str]:
     networks: list[str] = []
     if isinstance(utility, Utility):
         networks = [*(line for size in utility.sizes for line in limits_of(size, utility)), *utility.notes]
@@ -66,8 +79,7 @@ def _limits(evaluation: Evaluation, privacy: Privacy, utility: Utility | NoNetwo
 
 
 def _named(name: str, page: Page) -> Iterator[Section]:
-    """The sections of a part; its first sentence, the answer, stands on top of the whole page."""
-    yield Section(f"{name}: in sentences", page.summary[1:])
+    yield Section(f"{name}: in sentences", page.summary)
     for section in page.sections:
         yield replace(section, title=f"{name}: {section.title}")
 

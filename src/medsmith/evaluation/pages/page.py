@@ -4,14 +4,14 @@ import base64
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import final
+from typing import Any, final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from medsmith.errors import FileError
-from medsmith.formats.atomic import write_bytes
+from medsmith.formats.atomic import remove_temporary_files, write_bytes, write_json
 from medsmith.formats.folders import check_outside
-from medsmith.formats.lock import check_not_held
+from medsmith.formats.lock import check_not_held, hold_output
 from medsmith.formats.opening import read_bytes
 
 WARNING = "Synthetic research data, not for diagnosis."
@@ -140,3 +140,22 @@ def write_page(page: Page, path: Path) -> None:
         FileError: the file cannot be written.
     """
     write_bytes(path, render(page).encode())
+
+
+def write_report(out: Path, names: tuple[str, str], record: Mapping[str, Any], page: Page) -> None:
+    """Writes the record and the page of a report, and removes what killed writers left beside them.
+
+    Args:
+        out: the folder.
+        names: of both files.
+        record: as JSON values.
+        page: the report.
+
+    Raises:
+        CohortError: another process writes to the folder.
+        FileError: a file cannot be written.
+    """
+    with hold_output(out):
+        remove_temporary_files(out)
+        write_json(out / names[0], record)
+        write_page(page, out / names[1])

@@ -12,14 +12,14 @@ MIN_TRAINING = 4
 
 
 def check_cohorts(named: Mapping[str, Cohort]) -> None:
-    """Checks the numbers, dimensions and roles of cohorts.
+    """Checks the numbers, dimensions, channels and roles of cohorts.
 
     Args:
         named: "synthetic", "training" and, if given, "held-out" -> the cohort.
 
     Raises:
-        CohortError: too few cases, slices against volumes, synthetic cases given as real ones beside real ones given
-            as synthetic, or the held-out cohort is one of the others.
+        CohortError: too few cases, slices against volumes, channels in another order, synthetic cases given as real
+            ones beside real ones given as synthetic, or the held-out cohort is one of the others.
     """
     dimensions: dict[str, int] = {}
     for name, cohort in named.items():
@@ -30,12 +30,24 @@ def check_cohorts(named: Mapping[str, Cohort]) -> None:
         if dimensions[name] != dimensions["synthetic"]:
             found = f"the synthetic cohort is {dimensions['synthetic']}-D and the {name} one {dimensions[name]}-D"
             raise CohortError(cohort.root, found, "all must be equal", "compare slices with slices")
+    _check_first_channels(named)
     for first, second in combinations(named, 2):
         if second == "held-out" and _same(named[first], named[second]):
             found = f"is given as the {first} cohort and as the held-out one"
             limit = "held-out cases are real ones that the generator has not learned from"
             raise CohortError(named[second].root, found, limit, "give another --held-out, or none")
     check_roles({name: cohort for name, cohort in named.items() if name != "synthetic"}, named["synthetic"])
+
+
+def _check_first_channels(named: Mapping[str, Cohort]) -> None:
+    """Refuses cohorts that have the first channel of the training cohort in another place: first ones are searched."""
+    training = named["training"]
+    first = training.channel_names[:1]
+    for cohort in named.values():
+        if first and first != cohort.channel_names[:1] and first[0] in cohort.channel_names:
+            found = f"has the channels {', '.join(cohort.channel_names)}"
+            limit = f"{training.root} has {', '.join(training.channel_names)}, and first channels are searched"
+            raise CohortError(cohort.root, found, limit, "give cohorts with their channels in one order")
 
 
 def _same(first: Cohort, second: Cohort) -> bool:

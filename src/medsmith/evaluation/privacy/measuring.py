@@ -1,7 +1,5 @@
 """Searches a synthetic cohort for what it gives away of the training cohort, and writes a self-contained report."""
 
-import hashlib
-import json
 import platform
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
@@ -15,6 +13,7 @@ from medsmith.errors import RequestError, similar
 from medsmith.evaluation.fidelity.computing import computed_line
 from medsmith.evaluation.fidelity.extractors import Extractor
 from medsmith.evaluation.fidelity.radiomics import Radiomics
+from medsmith.evaluation.kept_folder import folder_key
 from medsmith.evaluation.origin import made_from_notes, origin_notes
 from medsmith.evaluation.pages.earlier_report import check_same_report, cohort_line
 from medsmith.evaluation.pages.page import Page, check_results_folder, write_page
@@ -35,6 +34,7 @@ from medsmith.progress import Advance, NullProgress, Progress
 
 RECORD, PAGE, PARTS = "privacy.json", "privacy.html", "parts"
 _HELD_OUT = "held-out cohort"
+_COMMON_LABEL = "name one that all have"
 _VERSIONS = ("medsmith", "numpy", "scipy", "scikit-image")
 _Cohorts = tuple[Prepared, Prepared, Prepared | None]
 
@@ -111,7 +111,7 @@ def privacy_and_page(
         remove_temporary_files_below(out / PARTS)
         with progress.task("read cases", sum(map(len, named.values()))) as advance:
             prepared = {name: prepare_cohort(cohort, values[name], chosen, advance) for name, cohort in named.items()}
-        keep = KeptParts(out / PARTS / _key(lines))
+        keep = KeptParts(out / PARTS / folder_key(lines))
         cohorts = prepared["synthetic"], prepared["training"], prepared.get("held-out")
         with progress.task("search for copies", _count(cohorts)) as advance:
             found = _measure(cohorts, keep, advance, {**lines, **(facts or {})})
@@ -200,13 +200,13 @@ def _count(cohorts: _Cohorts) -> int:
 
 
 def _lesion_values(cohort: Cohort, label: str | None) -> Collection[int]:
+    known = {name: value for name, value in cohort.label_names.items() if value > 0}
     if label is None:
-        return {value for value in cohort.label_names.values() if value > 0}
-    if label not in cohort.label_names:
-        limit = f"{cohort.root} has {', '.join(cohort.label_names)}"
-        cure = similar(label, cohort.label_names, "name one that all have")
-        raise RequestError("label", f"no {label!r} in every cohort", limit, cure)
-    return {cohort.label_names[label]}
+        return set(known.values())
+    if label not in known:
+        limit = f"{cohort.root} has {', '.join(known) or 'none'}"
+        raise RequestError("label", f"no {label!r} in every cohort", limit, similar(label, known, _COMMON_LABEL))
+    return {known[label]}
 
 
 def _facts(named: Mapping[str, Cohort], label: str | None, extractors: Sequence[Extractor]) -> dict[str, str]:
@@ -220,8 +220,3 @@ def _facts(named: Mapping[str, Cohort], label: str | None, extractors: Sequence[
 
 def _without(facts: Mapping[str, str], *names: str) -> dict[str, str]:
     return {name: value for name, value in facts.items() if name not in names}
-
-
-def _key(facts: Mapping[str, str]) -> str:
-    """Name of the folder of parts: another cohort, label or version has other parts."""
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]

@@ -3,20 +3,23 @@
 The attacker of Chen et al. (2020, GAN-Leaks, black box) sees the synthetic cases alone and takes a case for one of
 training if its nearest synthetic case is near. The advantage is the largest difference of the true and false positive
 rates over all thresholds (Yeom et al. 2018, definition 4, at the attacker's best threshold). As a maximum it is above 0
-even for a generator that leaks nothing: it is reported with the level that chance reaches.
+even for a generator that leaks nothing: it is reported with the level that chance reaches, and with the p value of a
+permutation test.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 import numpy as np
 from jaxtyping import Float, Float64
-from scipy.stats import rankdata
 
 from medsmith.evaluation.fidelity.bootstrap import LEVEL, Estimate
+from medsmith.evaluation.multiple_tests import holm
+from medsmith.evaluation.reader_study.auc import Placements, auc_estimate
 
 RESAMPLES = 1000
+METHOD = "bootstrap over cases of the difference of both rates at all thresholds"
 
 
 @final
@@ -28,15 +31,24 @@ class Membership:
         auc: area under the ROC curve, 0.5 by chance.
         advantage: largest true minus false positive rate.
         chance: the advantage that 95 % of random divisions of these cases stay below.
+        p_value: share of the random divisions, this one included, with at least this advantage.
         members: number of training cases.
         others: number of held-out cases.
+        corrected: the p value by Holm's procedure over all that membership is inferred from.
     """
 
     auc: Estimate
     advantage: Estimate
     chance: float
+    p_value: float
     members: int
     others: int
+    corrected: float = 1.0
+
+    @property
+    def leaks(self) -> bool:
+        """Whether training cases are told from held-out ones by more than chance."""
+        return self.corrected < 1 - LEVEL
 
     def as_json(self) -> Mapping[str, object]:
         """The result as JSON values."""
@@ -44,13 +56,20 @@ class Membership:
             "auc": self.auc.as_json(),
             "advantage": self.advantage.as_json(),
             "advantage_by_chance": self.chance,
+            "p_value": self.p_value,
             "training_cases": self.members,
             "held_out_cases": self.others,
         }
 
 
 def infer_membership(members: Float[np.ndarray, " n"], others: Float[np.ndarray, " m"], seed: int = 0) -> Membership:
-    """ROC AUC and advantage with percentile bootstrap intervals over the cases of both kinds.
+    """ROC AUC and advantage with 95 % intervals over the cases of both kinds.
+
+    The AUC has DeLong's interval. Plain resampling gives a maximum an interval that lies too high: it held the true
+    advantage in 8 to 82 % of simulations. If t is the best threshold of the whole population, the advantage found is at
+    least the difference of the rates at t, and exceeds the true one by no more than the largest error at any threshold.
+    The upper end therefore adds the error at the best threshold, and the lower one takes away the largest error, each
+    with the 97.5th percentile that the bootstrap gives it.
 
     Args:
         members: nearness of each training case to the synthetic ones, larger if nearer; at least one.
@@ -59,32 +78,41 @@ def infer_membership(members: Float[np.ndarray, " n"], others: Float[np.ndarray,
     """
     rng, n, m = np.random.default_rng(seed), len(members), len(others)
     pooled = np.concatenate([members, others]).astype(np.float64)
-    drawn, shuffled = np.empty((RESAMPLES, 2)), np.empty(RESAMPLES)
+    levels = np.unique(pooled)
+    gaps = gaps_of(members, others, levels)
+    best, value = int(gaps.argmax()), advantage_of(members, others)
+    errors, shuffled = np.empty((RESAMPLES, 2)), np.empty(RESAMPLES)
     for row in range(RESAMPLES):
-        x, y = members[rng.integers(0, n, n)], others[rng.integers(0, m, m)]
-        drawn[row] = auc_of(x, y), advantage_of(x, y)
+        error = gaps_of(members[rng.integers(0, n, n)], others[rng.integers(0, m, m)], levels) - gaps
+        errors[row] = max(0.0, float(error.max())), -error[best]
         mixed = rng.permutation(pooled)
         shuffled[row] = advantage_of(mixed[:n], mixed[n:])
-    ends = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
-    values = auc_of(members, others), advantage_of(members, others)
-    found = [
-        Estimate(value, float(min(low, value)), float(max(high, value)), n + m, "percentile bootstrap over cases")
-        for value, low, high in zip(values, *ends, strict=True)
-    ]
-    return Membership(found[0], found[1], float(np.quantile(shuffled, LEVEL)), n, m)
+    down, up = np.quantile(errors, (1 + LEVEL) / 2, axis=0)
+    advantage = Estimate(value, max(0.0, value - float(down)), min(1.0, value + max(0.0, float(up))), n + m, METHOD)
+    # Rounding must not make a division with the same groups smaller than the value found.
+    p_value = (1 + int(np.count_nonzero(shuffled >= value - 1e-12))) / (1 + RESAMPLES)
+    auc = auc_estimate(Placements.of(others, members))
+    return Membership(auc, advantage, float(np.quantile(shuffled, LEVEL)), p_value, n, m)
 
 
-def auc_of(members: Float[np.ndarray, " n"], others: Float[np.ndarray, " m"]) -> float:
-    """Probability that a member has the larger value; ties count half."""
-    n, m = len(members), len(others)
-    ranks = rankdata(np.concatenate([members, others]))[:n].sum()
-    return float((ranks - n * (n + 1) / 2) / (n * m))
+def corrected(found: Mapping[str, Membership]) -> dict[str, Membership]:
+    """The same results with p values corrected for their number by Holm's procedure."""
+    p_values = holm(np.array([each.p_value for each in found.values()], np.float64))
+    return {name: replace(each, corrected=float(p)) for (name, each), p in zip(found.items(), p_values, strict=True)}
+
+
+def gaps_of(
+    members: Float[np.ndarray, " n"], others: Float[np.ndarray, " m"], levels: Float64[np.ndarray, " levels"]
+) -> Float64[np.ndarray, " levels"]:
+    """Difference of the shares of members and others at or above each level."""
+    below_members, below_others = (
+        np.searchsorted(np.sort(values), levels, side="left") / len(values) for values in (members, others)
+    )
+    gaps: Float64[np.ndarray, " levels"] = below_others - below_members
+    return gaps
 
 
 def advantage_of(members: Float[np.ndarray, " n"], others: Float[np.ndarray, " m"]) -> float:
     """Largest difference of the shares of members and others at or above a threshold; at least 0."""
-    levels = np.concatenate([members, others])
-    rates: list[Float64[np.ndarray, " levels"]] = [
-        1 - np.searchsorted(np.sort(values), levels, side="left") / len(values) for values in (members, others)
-    ]
-    return max(0.0, float((rates[0] - rates[1]).max()))
+    levels = np.concatenate([members, others]).astype(np.float64)
+    return max(0.0, float(gaps_of(members, others, levels).max()))

@@ -71,13 +71,12 @@ def summary_lines(found: Privacy) -> list[str]:
             shares = copies.flagged, copies.copied
             lines += [exact_sentence(name, images.exact)] if images.exact else []
             lines.append(_copies_sentence(name, shares, copies.threshold, held_out_given=copies.held_out_given))
-            lines += [_membership_sentence(f"similarity of {name}", each) for each in (images.membership,) if each]
     if found.labels:
         copied = found.labels.found
         shares = copied.flagged, copied.copied
         lines.append(_copies_sentence("label maps", shares, copied.threshold, held_out_given=copied.held_out_given))
-    for name, nearness in found.nearness.items():
-        lines += [_membership_sentence(name, each) for each in (nearness.membership,) if each]
+    inferred = found.membership
+    lines += [_membership_sentence(what, each, len(inferred)) for what, each in inferred.items()]
     return [*lines, *found.left_out]
 
 
@@ -105,11 +104,13 @@ def _count(share: Estimate) -> str:
     return f"{round(share.value * share.n)} of {share.n} ({100 * share.low:.1f} to {100 * share.high:.1f} %)"
 
 
-def _membership_sentence(name: str, found: Membership) -> str:
-    beyond = "above" if found.advantage.value > found.chance else "not above"
+def _membership_sentence(what: str, found: Membership, count: int) -> str:
+    told = "training cases are told from held-out ones" if found.leaks else "training cases are not told from others"
+    by_holm = f", by Holm over {count} such tests {found.corrected:.2g}" if count > 1 else ""
     return (
-        f"Membership inference by {name}: AUC {found.auc}, advantage {found.advantage}, {beyond} the "
-        f"{found.chance:.3g} that chance reaches ({found.members} training and {found.others} held-out cases)."
+        f"Membership inference by {what}: {told} (p = {found.p_value:.2g}{by_holm}; AUC {found.auc}, advantage "
+        f"{found.advantage}, of which chance reaches {found.chance:.3g}; {found.members} training and {found.others} "
+        "held-out cases)."
     )
 
 

@@ -7,7 +7,7 @@ from typing import final
 from medsmith.evaluation.pages.page import WARNING
 from medsmith.evaluation.privacy.embedding import Nearness
 from medsmith.evaluation.privacy.label_copies import LabelCopies
-from medsmith.evaluation.privacy.membership import Membership
+from medsmith.evaluation.privacy.membership import Membership, corrected
 from medsmith.evaluation.privacy.nearest_neighbors import NearestNeighbors, similarities_of
 from medsmith.evaluation.privacy.threshold import Threshold
 
@@ -112,6 +112,14 @@ class Privacy:
         found = {what: each.found.threshold for what, each in images.items() if each is not None}
         return found | ({"label maps": self.labels.found.threshold} if self.labels else {})
 
+    @property
+    def membership(self) -> dict[str, Membership]:
+        """What membership is inferred from -> result, with p values corrected for their number."""
+        images = {"similarity of whole images": self.images, "similarity of lesion regions": self.lesions}
+        found = {what: each.membership for what, each in images.items() if each is not None}
+        found |= {name: each.membership for name, each in self.nearness.items()}
+        return corrected({what: each for what, each in found.items() if each is not None})
+
     def as_json(self) -> Mapping[str, object]:
         """All results as JSON values."""
         parts = {"images": self.images, "lesion_regions": self.lesions, "label_maps": self.labels}
@@ -120,6 +128,7 @@ class Privacy:
             "facts": dict(self.facts),
             **{name: None if part is None else part.as_json() for name, part in parts.items()},
             "nearness": {name: found.as_json() for name, found in self.nearness.items()},
+            "membership_p_holm": {what: found.corrected for what, found in self.membership.items()},
             "left_out": list(self.left_out),
             "notes": list(self.notes),
         }

@@ -4,7 +4,7 @@ Everything is defined in mm, so that a seed gives the same anatomy at every size
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import ClassVar, final
 
@@ -14,9 +14,13 @@ from medsmith.cases.case import Case, Json
 from medsmith.geometry import Geometry
 from medsmith.phantoms.ct.anatomy import LABELS, Anatomy, sample_head, sample_torso
 from medsmith.phantoms.ct.lesion import PhantomLesion, requested_report, sample_lesion, window
+from medsmith.phantoms.ct.varied import varied_report
 from medsmith.phantoms.family import PhantomFamily
 from medsmith.phantoms.space import WINDOW_MM, Grid, stream
 from medsmith.phantoms.tissue import PHASES, sample_textures, scanner_noise
+from medsmith.reports.organs import is_hollow
+from medsmith.reports.rules import LESION_TYPES
+from medsmith.reports.schema import LesionReport
 
 SIZES = (48, 160)
 
@@ -30,11 +34,13 @@ class BodyPart:
         sample_anatomy: anatomy of a seed and a phase of `PHASES`.
         types: lesion type -> organs that it can lie in; types and organs are sampled uniformly.
         noise_hu: smallest and largest standard deviation of the noise.
+        report: of a lesion, by its type, its organ and the seed of the case.
     """
 
     sample_anatomy: Callable[[int, int], Anatomy]
     types: Mapping[str, tuple[str, ...]]
     noise_hu: tuple[float, float]
+    report: Callable[[str, str, int], LesionReport] = requested_report
 
 
 _KIDNEYS, _LUNGS = ("kidney_left", "kidney_right"), ("lung_left", "lung_right")
@@ -59,6 +65,17 @@ TORSO = BodyPart(
         }
     ),
     (8.0, 25.0),
+)
+VARIED = replace(
+    TORSO,
+    types=MappingProxyType(
+        {
+            name: organs
+            for name, organs in TORSO.types.items()
+            if not is_hollow(organs[0]) and LESION_TYPES[name].kind != "stone"
+        }
+    ),
+    report=varied_report,
 )
 HEAD = BodyPart(sample_head, MappingProxyType({"intracranial hemorrhage": ("brain",)}), (3.0, 7.0))
 
@@ -101,6 +118,29 @@ class HealthyCtPhantom(PhantomFamily):
             RequestError: the size is not one that this family renders.
         """
         return _case(self, TORSO, seed, id, size, _without_lesion)
+
+
+@final
+class VariedCtPhantom(PhantomFamily):
+    """CT of the trunk with one lesion whose density, texture, margin and areas its type and organ do not tell.
+
+    Of a solid organ or the lung. From such lesions a network learns what each of these words does by itself.
+    """
+
+    name: ClassVar[str] = "ct-varied"
+    revision: ClassVar[int] = CtPhantom.revision
+    channel_names: ClassVar[tuple[str, ...]] = ("CT",)
+    label_names: ClassVar[Mapping[str, int]] = LABELS
+    file_ending: ClassVar[str] = ".nii.gz"
+    sizes: ClassVar[tuple[int, int]] = SIZES
+
+    def make(self, seed: int, id: str, size: int) -> Case:
+        """A cube of size voxels per edge over 128 mm, its labels and its report.
+
+        Raises:
+            RequestError: the size is not one that this family renders.
+        """
+        return _case(self, VARIED, seed, id, size, _with_lesion)
 
 
 @final
@@ -157,7 +197,7 @@ def sampled_type(part: BodyPart, seed: int) -> tuple[str, str]:
 
 def sampled_case(part: BodyPart, seed: int) -> tuple[Anatomy, PhantomLesion]:
     """Anatomy and lesion of one case."""
-    report = requested_report(*sampled_type(part, seed), seed)
+    report = part.report(*sampled_type(part, seed), seed)
     phase = PHASES.index("portal venous" if report.enhancement == "enhanced CT" else "plain")
     anatomy = part.sample_anatomy(seed, phase)
     return anatomy, sample_lesion(anatomy, report, seed)
