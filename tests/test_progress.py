@@ -46,6 +46,20 @@ def test_a_log_gets_lines_soon_then_every_half_minute_and_at_the_end(clock, caps
     ]
 
 
+def test_long_times_are_told_in_hours(clock, capsys):
+    with ConsoleProgress().task("image", 1000, 0) as advance:
+        for _ in range(2):
+            clock[0] += 360
+            advance(490, "")
+        clock[0] += 6
+        advance(1, "")
+    with ConsoleProgress().task("image", 1000, 0) as advance:
+        clock[0] += 60
+        advance(1, "")
+    shown = [line.split(", ")[1] for line in capsys.readouterr().err.splitlines()]
+    assert shown == ["6.2 min left", "0.2 min left", "16.6 h left"]
+
+
 def test_the_time_left_never_exceeds_what_a_limit_leaves(clock, capsys):
     ends = clock[0] + 90
     with ConsoleProgress().task("image", 2000, 0, lambda: ends - clock[0]) as advance:

@@ -14,6 +14,7 @@ from medsmith.errors import printable
 Advance = Callable[[int, str], None]
 SecondsLeft = Callable[[], float]
 FIRST_LOG_SECONDS, LOG_SECONDS = 5.0, 30.0
+_HOURS = 2 * 60 * 60
 """Until the first line of a task in a log, and between lines at most; each wait is twice the one before."""
 _Result = TypeVar("_Result")
 
@@ -121,6 +122,11 @@ def _clock(seconds: float) -> str:
     return str(timedelta(seconds=int(max(seconds, 0)))) if math.isfinite(seconds) else "-:--:--"
 
 
+def _duration(seconds: float) -> str:
+    """In minutes, from two hours on in hours."""
+    return f"{seconds / 60:.1f} min" if seconds < _HOURS else f"{seconds / 3600:.1f} h"
+
+
 @contextmanager
 def _lines(name: str, total: int, done: int, limit: SecondsLeft) -> Iterator[Advance]:
     started = reported = time.monotonic()
@@ -134,7 +140,7 @@ def _lines(name: str, total: int, done: int, limit: SecondsLeft) -> Iterator[Adv
             return
         reported, wait = now, min(2 * wait, LOG_SECONDS)
         left = min((now - started) / max(reached - done, 1) * (total - reached), max(limit(), 0.0))
-        line = f"{name}: {reached} of {total}, {left / 60:.1f} min left {printable(note)}"
+        line = f"{name}: {reached} of {total}, {_duration(left)} left {printable(note)}"
         print(line.rstrip(), file=sys.stderr, flush=True)
 
     yield advance

@@ -18,6 +18,7 @@ from medsmith.benchmarks.rows import Bench, stem
 from medsmith.benchmarks.scales import SCALES
 from medsmith.cli import main
 from medsmith.errors import CohortError, RequestError
+from medsmith.evaluation.downstream.result import WITHHELD
 from medsmith.evaluation.fidelity.bootstrap import Estimate
 from medsmith.evaluation.fidelity.comparison import Comparison
 from medsmith.evaluation.pages.page import render
@@ -87,6 +88,29 @@ def test_of_dice_more_is_better():
     found = result(row("SegGuidedDiff", 0.4, 0.5, "utility"), row("PIG", 0.6, 0.7, "utility"))
     findings = {order.rival: order.finding for order in found.orders(UTILITY)}
     assert findings == {"LDM with ControlNet": "was not measured", "SegGuidedDiff": "holds"}
+
+
+def test_dice_of_networks_that_were_not_trained_long_enough_tells_no_order():
+    rows = row("SegGuidedDiff", 0.4, 0.5, "utility"), row("PIG", 0.6, 0.7, "utility")
+    found = result(*(replace(each, verdicts={"R + S": WITHHELD}) for each in rows))
+    assert found.orders(UTILITY)[1].finding == "cannot be told"
+
+
+def test_distances_of_different_n_tell_no_order():
+    rival = row("DDPM", 30, 40)
+    (compared,) = rival.distances.values()
+    fewer = replace(rival, distances={"an extractor": replace(compared, whole=replace(compared.whole, n=19))})
+    assert result(fewer, row("PIG", 10, 20)).orders(FIDELITY)[0].finding == "cannot be told"
+
+
+def test_dice_stands_in_per_cent_beside_the_paper_with_its_n():
+    found = result(row("SegGuidedDiff", 0.4, 0.5, "utility"), row("PIG", 0.6, 0.7, "utility"))
+    cells = re.sub(r"\s*<t[dh][^>]*>|</t[dh]>\s*", "|", render(bench_page(found, {})))
+    assert re.search(r"PIG\|+60.54\|+65.0 \(60.0 to 70.0\)\|+20\|", cells)
+    assert re.search(r"real cases alone\|+52.36\|+55.0 \(50.0 to 60.0\)\|+20\|", cells)
+    assert re.search(r"PIG\|+R \+ S\|+65.0 \(60.0 to 70.0\)\|+20\|+\+65.0 \(\+60.0 to \+70.0\)\|", cells)
+    assert "holds here (65.0 (60.0 to 70.0) against 45.0 (40.0 to 50.0))" in summary_lines(found)[3]
+    assert "Here: Fréchet distance by an extractor of all cases" in render(bench_page(result(row("PIG", 1, 2)), {}))
 
 
 def test_the_page_puts_ours_beside_the_paper_and_says_what_was_not_made():

@@ -119,7 +119,7 @@ def test_help_takes_less_than_half_a_second() -> None:
         ),
         (
             ["train", "pig", "c", "--rum", "r"],
-            "medsmith train: No such option: --rum; did you mean --run?; see medsmith",
+            "medsmith train: No such option: --rum; did you mean --from or --run?; see medsmith",
         ),
         (
             ["synthesize", "lesiondiffusion", "out", "--template", "."],

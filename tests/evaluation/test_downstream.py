@@ -26,7 +26,7 @@ from medsmith.evaluation.downstream.measures import MEASURES
 from medsmith.evaluation.downstream.networks import Job, Material, jobs_of
 from medsmith.evaluation.downstream.result import WITHHELD
 from medsmith.evaluation.downstream.segmenter import SegmenterConfig
-from medsmith.evaluation.downstream.separation import check_generator
+from medsmith.evaluation.downstream.separation import Separation, check_generator
 from medsmith.evaluation.downstream.tables import points
 from medsmith.evaluation.downstream.utility import utility
 from medsmith.evaluation.downstream.wording import size_lines
@@ -178,13 +178,16 @@ def test_the_training_is_announced_before_it_starts(cohorts, tmp_path):
     [
         (0.01, "utility: 500 steps of 0.01 s: less than 1 min, until 12:00"),
         (2.3, "utility: 500 steps of 2.3 s: about 19 min, until 12:19"),
-        (36.0, "utility: 500 steps of 36 s: about 300 min, until 17:00"),
-        (360.0, "utility: 500 steps of 360 s: about 3,000 min, until 06 Mar 14:00"),
+        (36.0, "utility: 500 steps of 36 s: about 5 h, until 17:00"),
+        (360.0, "utility: 500 steps of 360 s: about 50 h, until 06 Mar 14:00"),
     ],
 )
 def test_how_long_the_networks_take(seconds, said):
     noon = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
-    shorter = "; fewer --subsets, --seeds, --share or sizes of --cases train fewer networks, --steps each for less"
+    shorter = (
+        "; fewer --subsets, --seeds, --share or sizes of --cases train fewer networks, --steps each for less, and a "
+        "smaller --size (evaluate --all: --network-size) makes a step faster"
+    )
     assert steps_line(500, seconds, noon) == f"{said}, and the time of the tests{shorter if seconds > 2.4 else ''}"
 
 
@@ -203,8 +206,9 @@ def test_a_course_that_is_too_short_has_no_verdict(cohorts, tmp_path):
     assert size.convergence.proposed >= 32
     assert {result.verdict for result in size.arms[1:]} == {WITHHELD}
     lines = summary_lines(found)
-    assert lines[0].startswith("Arms: R, real cases alone; S, synthetic cases alone; ")
-    assert f"run again with --steps {size.convergence.proposed} in a new folder" in lines[1]
+    assert lines[0].startswith("Useful? Unknown: the networks were not trained long enough: R + S against strong")
+    assert lines[1].startswith("Arms: R, real cases alone; S, synthetic cases alone; ")
+    assert f"run again with --steps {size.convergence.proposed} in a new folder" in lines[2]
     assert f"--steps {size.convergence.proposed} " in (tmp_path / "utility.html").read_text()
 
 
@@ -284,3 +288,10 @@ def test_cases_that_the_generator_learned_from_are_no_test(cohorts, finished, tm
         assert kept.notes[0].startswith("Which cases the generator learned from is not recorded")
     finally:
         record.unlink()
+
+
+def test_test_cases_that_are_fewer_patients_are_told():
+    patients = {"a": "1", "b": "1", "c": "2"}
+    first, *_ = Separation((), patients, (), 0).notes
+    assert first.startswith("3 test cases are 2 test patients: those of one patient (--group), or near-duplicates")
+    assert len(Separation((), {"a": "1", "b": "2"}, (), 0).notes) == 1

@@ -8,15 +8,16 @@ import pytest
 
 from medsmith import Cohort, SegmenterConfig, UtilityOptions, phantom
 from medsmith.cli import main
-from medsmith.errors import RequestError
+from medsmith.errors import CohortError, RequestError
 from medsmith.evaluation.adherence.label_fidelity import RealCases, label_fidelity
 from medsmith.evaluation.downstream.result import GAIN, LOSS, NONE
 from medsmith.evaluation.fidelity.bootstrap import Estimate
 from medsmith.evaluation.fidelity.radiomics import Radiomics
 from medsmith.evaluation.fidelity.realism import realism
+from medsmith.evaluation.not_measured import NotMeasured
 from medsmith.evaluation.overall import evaluate_all
-from medsmith.evaluation.pages import overall_page
 from medsmith.evaluation.pages.overall_page import verdicts
+from medsmith.evaluation.privacy import answer as privacy_answer
 from medsmith.evaluation.privacy.chance import Chance
 from medsmith.progress import NullProgress
 
@@ -81,10 +82,100 @@ def test_the_same_call_continues_to_the_same_bytes(report, cohorts):
     assert (out / "evaluation.html").read_bytes() == before
 
 
+def test_a_cohort_of_label_maps_alone_has_a_report_that_says_why_no_network_was_trained(cohorts, tmp_path):
+    def maps(name):
+        cohort = cohorts[name]
+        names, ending = cohort.label_names, cohort.file_ending
+        out = Cohort.create(tmp_path / name, channel_names=(), label_names=names, file_ending=ending)
+        for case in cohort:
+            out.write(replace(case, image=None, channel_names=()))
+        out.finish()
+        return out
+
+    real, synthetic, training = map(maps, ("test", "synthetic", "train"))
+    found = evaluate_all(real, synthetic, tmp_path / "out", training=training)
+    reason = "segmentation networks need image and labels of every case, and 10 of 10 training cases have no image"
+    assert found.as_json()["utility"] == found.as_json()["label_fidelity"] == {"not_measured": reason}
+    page = (tmp_path / "out" / "evaluation.html").read_text()
+    assert f"<li>Obedient? Unknown: {reason}.</li>" in page
+    assert f"<li>Useful? Unknown: {reason}.</li>" in page
+    assert "<h2>Private: Copies of label maps</h2>" in page
+    assert "<h2>Useful" not in page
+    assert "<h2>Obedient" not in page
+
+
+def test_labels_that_no_network_can_learn_together_are_refused_before_anything_is_measured(cohorts, tmp_path):
+    other = phantom("chest", tmp_path / "other", 10, seed=3, size=32)
+    with pytest.raises(CohortError, match="label_names"):
+        evaluate_all(cohorts["test"], cohorts["synthetic"], tmp_path / "out", training=other)
+    assert not (tmp_path / "out").exists()
+
+
+def test_options_that_no_network_can_be_trained_with_are_refused_before_anything_is_measured(cohorts, tmp_path):
+    train = cohorts["train"]
+    others = Cohort.create(
+        tmp_path / "others",
+        channel_names=train.channel_names,
+        label_names=train.label_names,
+        file_ending=train.file_ending,
+    )
+    for case in train:
+        others.write(replace(case, id=case.id.replace("0", "x")))
+    others.finish()
+    for training, options, refusal in (
+        (others, UtilityOptions(group=r"0(\d+)$"), "--group: .* does not match"),
+        (train, UtilityOptions(size=20), "size: 20; a multiple of"),
+    ):
+        with pytest.raises(RequestError, match=refusal):
+            evaluate_all(cohorts["test"], cohorts["synthetic"], tmp_path / "out", training=training, options=options)
+    assert not (tmp_path / "out").exists()
+
+
 def test_everything_needs_the_training_cohort(cohorts, tmp_path, capsys):
     roots = [str(cohorts[name].root) for name in ("test", "synthetic")]
     assert main(["evaluate", *roots, "--out", str(tmp_path / "out"), "--all"]) == 2
     assert "no --training" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_options_of_utility_reach_the_networks(cohorts, tmp_path, monkeypatch):
+    asked: dict[str, object] = {}
+
+    def seen(*_cohorts, options, config, **_others):
+        asked.update(options=options, config=config)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("medsmith.evaluation.overall.evaluate_all", seen)
+    roots = [str(cohorts[name].root) for name in ("test", "synthetic")]
+    chosen = ["--cases", "3,0", "--subsets", "1", "--seeds", "1", "--group", r"(\d+)", "--network-size", "16"]
+    call = ["evaluate", *roots, "--out", str(tmp_path / "out"), "--steps", "7", "--batch", "2", *chosen]
+    with pytest.raises(SystemExit):
+        main([*call, "--all", "--training", str(cohorts["train"].root)])
+    assert asked["options"] == UtilityOptions(cases=(3, 0), subsets=1, seeds=1, group=r"(\d+)", size=16)
+    assert asked["config"] == SegmenterConfig(steps=7, batch=2)
+
+
+def test_the_patients_are_asked_for_without_networks_as_well(cohorts, tmp_path, monkeypatch, capsys):
+    asked: dict[str, object] = {}
+
+    def seen(*_cohorts, group, **_others):
+        asked["group"] = group
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("medsmith.evaluation.evaluate", seen)
+    call = ["evaluate", *(str(cohorts[name].root) for name in ("test", "synthetic")), "--out", str(tmp_path / "out")]
+    with pytest.raises(SystemExit):
+        main([*call, "--group", r"(\d+)"])
+    assert asked["group"] == r"(\d+)"
+    assert main([*call, "--group", "(x)"]) == 2
+    assert "--group: '(x)' does not match 9 ids" in capsys.readouterr().err
+
+
+def test_options_of_networks_are_refused_where_none_is_trained(cohorts, tmp_path, capsys):
+    roots = [str(cohorts[name].root) for name in ("test", "synthetic")]
+    for option in ("--steps", "--network-size"):
+        assert main(["evaluate", *roots, "--out", str(tmp_path / "out"), option, "16"]) == 2
+        assert f"{option}: given without --all; networks are trained by --all alone; leave" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
@@ -98,11 +189,11 @@ def test_a_synthetic_cohort_stays_as_it_is(report, cohorts):
     [
         (Chance.BEYOND, "Private? No: more near-copies than chance explains"),
         (Chance.UNTOLD, "Private? Unknown: there are near-copies, and too few real cases to tell"),
-        (Chance.WITHIN, "Private? No more near-copies than chance explains"),
+        (Chance.WITHIN, "Private? As far as was searched: no more near-copies than chance explains"),
     ],
 )
 def test_the_verdict_on_copies_is_that_of_the_test_against_chance(chance, answer, report, monkeypatch):
-    monkeypatch.setattr(overall_page, "against_chance", lambda _flagged, _threshold: chance)
+    monkeypatch.setattr(privacy_answer, "against_chance", lambda _flagged, _threshold: chance)
     found = report[1]
     assert verdicts(found.evaluation, found.labels, found.privacy, found.utility)[2].startswith(answer)
 
@@ -126,7 +217,7 @@ def test_the_verdict_on_obedience_is_that_of_the_segmenters(report, cohorts, tmp
     with pytest.raises(RequestError, match="no label is in 10 of the 4 synthetic cases and in a test case"):
         label_fidelity(few, cases, tmp_path / "kept", NullProgress())
     assert not (tmp_path / "kept").exists()
-    assert said("too few") == "Obedient? Unknown: too few."
+    assert said(NotMeasured("too few")) == "Obedient? Unknown: too few."
 
 
 def test_cases_whose_membership_is_inferred_are_not_private(report, monkeypatch):

@@ -1,5 +1,7 @@
 """What the summary says of distances and masks: the verdicts of permutation tests."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -11,8 +13,9 @@ from medsmith.evaluation.fidelity.comparison import Comparison, ComparisonPlan
 from medsmith.evaluation.fidelity.frechet import FRECHET
 from medsmith.evaluation.fidelity.permutation import PermutationTest, corrected
 from medsmith.evaluation.fidelity.views import ViewSpec
+from medsmith.evaluation.pages.answer import mask_p_values, real_enough
 from medsmith.evaluation.pages.sections import permutation_sentence
-from medsmith.evaluation.pages.verdicts import disagreement, image_verdict, mask_verdict
+from medsmith.evaluation.pages.verdicts import disagreement, image_verdict, mask_lines, mask_verdict
 from medsmith.evaluation.result import Evaluation
 
 PLAN = ComparisonPlan(splits=2, halvings=2)
@@ -104,3 +107,68 @@ def test_where_no_difference_could_ever_show_the_verdict_says_so():
     assert mask_verdict("mass", more).startswith("Masks of mass differ in a")
     apart = {"a": [1, 2, 3, 4], "b": [5, 6, 7, 8]}, {"a": [6, 7, 8, 9], "b": [1, 2, 3, 4]}
     assert "nothing can be said" in mask_verdict("mass", masks_of(*apart, count=(4, 4)))
+
+
+SAME = {"a": np.arange(9.0)}, {"a": np.arange(10.0)}
+MOVED = {"a": np.arange(9.0)}, {"a": np.arange(10.0) + 20}
+NONE: tuple[dict[str, list[float]], dict[str, list[float]]] = {}, {}
+
+
+def test_masks_that_differ_make_a_cohort_told_apart_though_its_images_are_not():
+    alike = replace(evaluation_of({"a": 0.4}), extractors={"a": "weights"}, masks={"mass": masks_of(*SAME)})
+    assert real_enough(alike) == (
+        "Real enough? As far as these cases can tell: not told apart by a (p = 0.4; Fréchet distance 5 (4 to 6), "
+        "floor 5 (4 to 6), n 20); the masks of mass (p 1)."
+    )
+    other = replace(alike, masks={"mass": masks_of(*MOVED), "cyst": masks_of(*SAME)})
+    said = real_enough(other)
+    assert said.startswith(
+        "Real enough? No: told apart from real cases by the masks of mass (p 0.0004), by Holm over 2 labels."
+    )
+    assert said.endswith("Not told apart by a (p = 0.4; Fréchet distance 5 (4 to 6), floor 5 (4 to 6), n 20).")
+
+
+def test_parts_of_an_extractor_can_tell_a_cohort_apart():
+    found = replace(evaluation_of({"a": 0.9, "a, inside the labels": 0.001}), extractors={"a": ""})
+    said = "by a, inside the labels (p = 0.001, by Holm over 2 sets of features 0.002)."
+    assert real_enough(found).startswith(f"Real enough? No: told apart from real cases {said}")
+
+
+def test_the_answer_on_masks_is_corrected_for_the_number_of_labels():
+    weak = {"a": [1, 2, 3, 4]}, {"a": [6, 7, 8, 9]}
+    one = masks_of(*weak, count=(4, 4))
+    found = replace(evaluation_of({}), masks=dict.fromkeys("abc", one))
+    (p,) = {test.corrected for name, test in one.tests.items() if name == "a"}
+    assert p == pytest.approx(2 / 70)
+    assert list(mask_p_values(found).values()) == pytest.approx([6 / 70] * 3)
+    assert real_enough(found).startswith(
+        "Real enough? As far as these cases can tell: not told apart by the masks of a (p"
+    )
+    assert real_enough(found).endswith("by Holm over 3 labels. Images were not compared.")
+
+
+def test_nothing_that_could_differ_is_no_answer():
+    few = masks_of({"a": [1, 2, 3]}, {"a": [7, 8, 9]}, count=(3, 3))
+    assert real_enough(replace(evaluation_of({}), masks={"mass": few})).startswith(
+        "Real enough? Unknown: nothing could"
+    )
+
+
+def test_labels_that_no_case_has_are_not_short_of_cases():
+    assert mask_verdict("skull", masks_of(*NONE)) == "Masks of skull: no case of either cohort has it."
+
+
+def test_labels_of_a_kind_share_a_sentence_but_those_that_differ():
+    masks = {
+        "a": masks_of(*SAME),
+        "b": masks_of(*MOVED),
+        "c": masks_of(*SAME),
+        "d": masks_of(*NONE),
+        "e": masks_of(*NONE),
+    }
+    differs, alike, absent, note = mask_lines(masks)
+    assert differs == mask_verdict("b", masks["b"])
+    assert alike.startswith("Masks of a, c: not told apart at this sample size")
+    assert absent == "Masks of d, e: no case of either cohort has one of them."
+    assert note.startswith("Each label is tested by itself: of 5 labels")
+    assert mask_lines({"a": masks["a"]}) == [mask_verdict("a", masks["a"])]

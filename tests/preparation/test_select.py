@@ -15,7 +15,7 @@ from medsmith.cases.cohort import Cohort
 from medsmith.errors import CohortError, FileError, RequestError
 from medsmith.geometry import Geometry
 from medsmith.preparation.case_measures import measures_of, types_of
-from medsmith.preparation.select import Rule, select
+from medsmith.preparation.select import Kept, Rule, Selection, select
 
 NAMES = {"background": 0, "lesion": 1}
 
@@ -77,9 +77,10 @@ def test_only_cases_that_pass_every_rule_are_kept_and_losses_are_counted(made, t
     assert found.kept == Cohort.open(tmp_path / "out").ids == ("c0", "c2", "c3")
     assert found.lines[:3] == (
         "kept: 3 of 6 (50%)",
-        "not_a_copy<0.4: 4 of 6 (67%)",
-        "lesions_as_asked>=1: 5 of 6 (83%)",
+        "pass not_a_copy<0.4: 4 of 6 (67%)",
+        "pass lesions_as_asked>=1: 5 of 6 (83%)",
     )
+    assert found.lines[-2:] == ("kept of kidney stone: 2 of 3 (67%)", "kept of liver cyst: 1 of 3 (33%)")
     assert [(kept.kept, kept.cases) for kept in found.by_size] == [(1, 2), (2, 2), (0, 2)]
     assert {kept.group: (kept.kept, kept.cases) for kept in found.by_type} == {
         "kidney stone": (2, 3),
@@ -88,6 +89,21 @@ def test_only_cases_that_pass_every_rule_are_kept_and_losses_are_counted(made, t
     kept = Cohort.open(tmp_path / "out")
     np.testing.assert_array_equal(kept["c2"].image, made["c2"].image)
     assert kept["c2"].provenance == made["c2"].provenance
+
+
+@pytest.mark.parametrize(
+    ("small", "large", "said"),
+    [
+        (0, 5, "large masks are kept more often than small ones (Fisher's exact test, p = 0.0079): what is kept"),
+        (5, 0, "small masks are kept more often than large ones (Fisher's exact test, p = 0.0079): what is kept"),
+        (2, 5, ""),  # p = 0.17
+    ],
+)
+def test_rules_that_prefer_a_size_are_told(small, large, said, made):
+    by_size = Kept("small masks", small, 5), Kept("medium masks", 3, 5), Kept("large masks", large, 5)
+    lines = Selection(made, (), Kept("kept", 8, 15), (), by_size, ()).lines
+    assert lines[-1].startswith(said or "kept of large masks")
+    assert len(lines) == 4 + bool(said)
 
 
 def test_the_same_call_continues_and_another_is_refused(made, tmp_path):

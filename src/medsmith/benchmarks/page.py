@@ -9,6 +9,7 @@ from PIL import Image
 from medsmith.benchmarks.papers import PublishedTable
 from medsmith.benchmarks.result import BenchResult, Order, RowResult, value_of
 from medsmith.cases.cohort import Cohort
+from medsmith.evaluation.fidelity.bootstrap import Estimate
 from medsmith.evaluation.pages.page import Page, Picture, Section, Table
 from medsmith.evaluation.pages.preview_grid import preview_grid
 
@@ -38,7 +39,7 @@ def bench_page(result: BenchResult, cases: Mapping[str, Path]) -> Page:
 def summary_lines(result: BenchResult) -> list[str]:
     """What holds of each table, one line per rival; of a trial first that it says nothing of the methods."""
     lines = [
-        f"{table.title}: that {result.paper.own} is better than {order.rival} {_in_words(order)}."
+        f"{table.title}: that {result.paper.own} is better than {order.rival} {_in_words(order, table)}."
         for table in result.paper.tables
         for order in result.orders(table)
     ]
@@ -47,30 +48,59 @@ def summary_lines(result: BenchResult) -> list[str]:
     return [*trial, *lines, *missing]
 
 
-def _in_words(order: Order) -> str:
+def _in_words(order: Order, table: PublishedTable) -> str:
     if order.found is None:
         return "was not measured"
-    own, rival = order.found
+    own, rival = (_as_published(each, table) for each in order.found)
     return f"{order.finding} here ({own} against {rival})"
+
+
+def _as_published(found: Estimate | None, table: PublishedTable) -> str:
+    """An estimate in the unit of the table: Dice in per cent."""
+    if found is None:
+        return ""
+    return _in_percent(found) if table.measure == "utility" else str(found)
+
+
+def _in_percent(found: Estimate) -> str:
+    return f"{100 * found.value:.1f} ({100 * found.low:.1f} to {100 * found.high:.1f})"
+
+
+def _gain(found: Estimate | None) -> str:
+    if found is None:
+        return ""
+    return f"{100 * found.value:+z.1f} ({100 * found.low:+z.1f} to {100 * found.high:+z.1f})"
 
 
 def _published(result: BenchResult, table: PublishedTable) -> Section:
     rows = [_row_of(result, table, row) for row in result.rows]
     if table.baseline is not None:
         real = next((row.dice["R"] for row in result.rows if "R" in row.dice), None)
-        rows.insert(0, ["real cases alone", f"{table.baseline:g}", _shown(real), ""])
-    head = ["", "paper", "here", "order, against " + result.paper.own]
-    return Section(table.title, [NOT_COMPARABLE.format(table.settings)], (Table(head, rows),))
+        n = "" if real is None else str(real.n)
+        rows.insert(0, ["real cases alone", f"{table.baseline:g}", _as_published(real, table), n, ""])
+    head = ["", "paper", "here", "n here", "order, against " + result.paper.own]
+    return Section(table.title, [NOT_COMPARABLE.format(table.settings), _ours(result, table)], (Table(head, rows),))
+
+
+def _ours(result: BenchResult, table: PublishedTable) -> str:
+    """What stands in the column of ours."""
+    if table.measure == "utility":
+        trained = "synthetic cases alone" if table.arm == "S" else "real and synthetic cases"
+        return f"Here: Dice in per cent of networks trained on {trained}, with 95 % interval; n: test patients."
+    extractor = next((name for row in result.rows for name in row.distances), None)
+    by = "" if extractor is None else f" by {extractor}"
+    return (
+        f"Here: Fréchet distance{by} of all cases (n of each cohort), with 95 % interval. Further below stand those of "
+        "fewer cases, which have a floor; a distance depends on n, and the two are not compared."
+    )
 
 
 def _row_of(result: BenchResult, table: PublishedTable, row: RowResult) -> list[str]:
     findings = {order.rival: order.finding for order in result.orders(table)}
     figure = table.figures.get(row.row)
-    return [row.row, "" if figure is None else f"{figure:g}", _shown(value_of(row, table)), findings.get(row.row, "")]
-
-
-def _shown(value: object | None) -> str:
-    return "" if value is None else str(value)
+    ours = value_of(row, table)
+    published, n = "" if figure is None else f"{figure:g}", "" if ours is None else str(ours.n)
+    return [row.row, published, _as_published(ours, table), n, findings.get(row.row, "")]
 
 
 def _distances(result: BenchResult) -> Section:
@@ -86,16 +116,16 @@ def _distances(result: BenchResult) -> Section:
 
 def _utility(result: BenchResult) -> Section:
     rows = [
-        [row.row, arm, str(dice), _shown(row.gains.get(arm)), row.verdicts.get(arm, "")]
+        [row.row, arm, _in_percent(dice), str(dice.n), _gain(row.gains.get(arm)), row.verdicts.get(arm, "")]
         for row in result.rows
         for arm, dice in row.dice.items()
     ]
     sentence = (
-        "Dice of segmentation networks on the test cases; gains are paired, over real cases with strong augmentation "
-        "at equal steps. R is a random half of the cases to learn from, and the generators learned from all of them: a "
-        "gain includes what the other half taught them."
+        "Dice, in per cent, of segmentation networks on the test cases; gains, in points, are paired, over real cases "
+        "with strong augmentation at equal steps. 95 % intervals; n: test patients. R is a random half of the cases to "
+        "learn from, and the generators learned from all of them: a gain includes what the other half taught them."
     )
-    return Section("Utility", [sentence], (Table(["", "trained on", "Dice", "gain", "verdict"], rows),))
+    return Section("Utility", [sentence], (Table(["", "trained on", "Dice", "n", "gain", "verdict"], rows),))
 
 
 def _pictures(result: BenchResult, cases: Mapping[str, Path]) -> Iterator[Section]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, final
 
 from medsmith.benchmarks.papers import Paper, PublishedTable
+from medsmith.evaluation.downstream.result import WITHHELD
 from medsmith.evaluation.fidelity.bootstrap import Estimate
 from medsmith.evaluation.fidelity.comparison import Comparison
 from medsmith.evaluation.pages.page import WARNING
@@ -60,7 +61,8 @@ class Order:
         rival: the row that it is compared with.
         published: figures of the own method and of the rival.
         found: values of both; None where one was not measured.
-        finding: "cannot be told" where the intervals overlap.
+        finding: "cannot be told" where the intervals overlap, the numbers of cases behind distances differ, or networks
+            were not trained long enough.
     """
 
     rival: str
@@ -89,7 +91,7 @@ class BenchResult:
         rows = {row.row: row for row in self.rows}
         own = table.figures[self.paper.own]
         return [
-            _order(rival, (own, figure), _values(rows, (self.paper.own, rival), table))
+            _order(rival, (own, figure), [rows.get(name) for name in (self.paper.own, rival)], table)
             for rival, figure in table.figures.items()
             if rival != self.paper.own
         ]
@@ -122,18 +124,21 @@ def value_of(row: RowResult, table: PublishedTable) -> Estimate | None:
     return next(iter(row.distances.values())).whole if row.distances else None
 
 
-def _values(
-    rows: Mapping[str, RowResult], names: tuple[str, str], table: PublishedTable
-) -> tuple[Estimate, Estimate] | None:
-    own, rival = (value_of(rows[name], table) if name in rows else None for name in names)
-    return None if own is None or rival is None else (own, rival)
-
-
-def _order(rival: str, published: tuple[float, float], found: tuple[Estimate, Estimate] | None) -> Order:
-    if found is None:
+def _order(
+    rival: str, published: tuple[float, float], rows: Sequence[RowResult | None], table: PublishedTable
+) -> Order:
+    own, other = (None if row is None else value_of(row, table) for row in rows)
+    if own is None or other is None:
         return Order(rival, published, None, "was not measured")
-    own, other = found
-    if own.low <= other.high and other.low <= own.high:
-        return Order(rival, published, found, "cannot be told")
+    overlap = own.low <= other.high and other.low <= own.high
+    if overlap or not _is_comparable((own, other), rows, table):
+        return Order(rival, published, (own, other), "cannot be told")
     alike = (own.value > other.value) == (published[0] > published[1])
-    return Order(rival, published, found, "holds" if alike else "is reversed")
+    return Order(rival, published, (own, other), "holds" if alike else "is reversed")
+
+
+def _is_comparable(found: tuple[Estimate, Estimate], rows: Sequence[RowResult | None], table: PublishedTable) -> bool:
+    """Whether two values can be held against each other: distances of one n, Dice after a course long enough."""
+    if table.measure == "fidelity":
+        return found[0].n == found[1].n
+    return all(row is None or row.verdicts.get(table.arm) != WITHHELD for row in rows)

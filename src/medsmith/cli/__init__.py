@@ -18,6 +18,7 @@ from medsmith.cli import (
     cohorts,
     comparing,
     dicom,
+    evaluating,
     examining,
     exporting,
     fitting,
@@ -37,8 +38,8 @@ from medsmith.interruption import heeded_signals
 from medsmith.started_processes import StartedProcesses, started_processes
 
 __all__ = [
-    "anatomy", "annotation", "app", "benching", "cohorts", "comparing", "dicom", "examining", "exporting", "fitting",
-    "main", "obeying", "reading", "reports", "segmenting", "synthesizing", "viewing",
+    "anatomy", "annotation", "app", "benching", "cohorts", "comparing", "dicom", "evaluating", "examining", "exporting",
+    "fitting", "main", "obeying", "reading", "reports", "segmenting", "synthesizing", "viewing",
 ]  # fmt: skip
 _INTERRUPTED = 130
 _MEMORY = MedsmithError("medsmith", "out of memory", cure="free memory, or use smaller settings or fewer workers")

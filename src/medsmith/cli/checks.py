@@ -32,3 +32,19 @@ def check_given_roles(real: Path, synthetic: Path, test: Path) -> None:
     from medsmith.evaluation.roles import check_roles
 
     check_roles({"real": Cohort.open(real), "test": Cohort.open(test)}, Cohort.open(synthetic))
+
+
+def whole_numbers(text: str | None) -> tuple[int, ...] | None:
+    """Numbers separated by commas.
+
+    Raises:
+        RequestError: something else is among them.
+    """
+    if text is None:
+        return None
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isascii() and part.isdigit() for part in parts):
+        from medsmith.errors import RequestError
+
+        raise RequestError("--cases", f"{text!r}", "whole numbers separated by commas", "for example 20,40")
+    return tuple(map(int, parts))

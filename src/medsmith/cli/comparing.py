@@ -1,18 +1,17 @@
-"""Commands that evaluate synthetic cohorts."""
+"""Commands that put one question to synthetic cases: private, useful, as asked for."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from medsmith.cli.app import app
-from medsmith.cli.checks import check_comparable, check_given_roles
+from medsmith.cli.checks import check_given_roles, whole_numbers
 from medsmith.cli.options import (
+    CasesOfSubsets,
     Gain,
     GeneratorCohort,
     MoreCases,
-    OneOfEachPatient,
     PatientGroup,
     ProceduralCases,
     ResultsFolder,
@@ -41,106 +40,6 @@ GridEdge = Annotated[
         "volumes.",
     ),
 ]
-
-
-@app.command()
-def evaluate(
-    real: Annotated[Path, typer.Argument(help="Real reference cohort, preferably not used to train the generator.")],
-    synthetic: Annotated[Path, typer.Argument(help="Synthetic cohort to evaluate.")],
-    out: Annotated[Path, typer.Option(help="Output folder for the report.")],
-    training: Annotated[
-        Path | None, typer.Option(help="Cohort the generator was trained on, searched for copies; default: REAL.")
-    ] = None,
-    size: Annotated[
-        int | None,
-        typer.Option(
-            min=16,
-            max=4096,
-            help="Edge in pixels or voxels of the square or cube that all images are resampled to; default: the "
-            "smaller median image size.",
-        ),
-    ] = None,
-    extractor: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Features to compare: inception, radiomics, medicalnet-resnet50, radimagenet-resnet50, or NAME=PATH "
-            "with a safetensors file of weights; repeat for several. Default: inception if installed, and radiomics."
-        ),
-    ] = None,
-    group: OneOfEachPatient = None,
-    all_: Annotated[
-        bool,
-        typer.Option(
-            "--all",
-            help="Everything on one page: distances, label fidelity and utility (networks trained on --training, "
-            "tested on REAL), privacy (REAL held out). Trains networks for hours; run again to continue.",
-        ),
-    ] = False,
-) -> None:
-    """Compare a synthetic cohort with a real one: feature distances, copied cases, masks, example images."""
-    check_comparable(real, synthetic, training, group)
-    if all_:
-        _everything(real, synthetic, out, training, size, extractor or (), group)
-        return
-    with terminal().loading():
-        from medsmith.cases.cohort import Cohort
-        from medsmith.evaluation import evaluate as compare
-        from medsmith.evaluation import summary_lines
-        from medsmith.evaluation.fidelity.named_extractors import extractors_named
-
-    training_cohort = Cohort.open(training) if training else None
-    result = compare(
-        Cohort.open(real),
-        Cohort.open(synthetic),
-        out,
-        training=training_cohort,
-        size=size,
-        extractors=extractors_named(extractor or ()),
-        group=group,
-        progress=terminal().progress,
-    )
-    page = out / "evaluation.html"
-    terminal().result({**result.as_json(), "report": page}, [*summary_lines(result), f"report: {page}"])
-
-
-def _everything(
-    real: Path,
-    synthetic: Path,
-    out: Path,
-    training: Path | None,
-    size: int | None,
-    extractors: Sequence[str],
-    group: str | None,
-) -> None:
-    """``evaluate --all``.
-
-    Raises:
-        RequestError: no training cohort.
-    """
-    from medsmith.errors import RequestError
-    from medsmith.lazy_imports import import_monai
-
-    if training is None:
-        raise RequestError("--all", "no --training", "the generator's training cohort", "name it")
-    import_monai()
-    from medsmith.evaluation.downstream import UtilityOptions
-    from medsmith.evaluation.fidelity.named_extractors import extractors_named
-    from medsmith.evaluation.overall import PAGE, evaluate_all
-    from medsmith.evaluation.pages.overall_page import verdicts
-
-    found = evaluate_all(
-        real,
-        synthetic,
-        out,
-        training=training,
-        size=size,
-        extractors=extractors_named(extractors),
-        options=UtilityOptions(group=group),
-        progress=terminal().progress,
-        report=terminal().note,
-    )
-    lines = [*verdicts(found.evaluation, found.labels, found.privacy, found.utility), f"report: {out / PAGE}"]
-    terminal().result({**found.as_json(), "report": out / PAGE}, lines)
 
 
 @app.command()
@@ -187,10 +86,7 @@ def utility(  # noqa: PLR0913
     more: MoreCases = None,
     procedural: ProceduralCases = None,
     training: GeneratorCohort = None,
-    cases: Annotated[
-        str | None,
-        typer.Option(help="Real cases of a subset, such as 20,40; 0 takes all in one subset. Default: half of them."),
-    ] = None,
+    cases: CasesOfSubsets = None,
     subsets: Annotated[int, typer.Option(min=1, help="Subsets drawn of each size.")] = 5,
     seeds: Annotated[int, typer.Option(min=1, help="Networks of each arm and subset.")] = 2,
     share: Annotated[
@@ -218,7 +114,7 @@ def utility(  # noqa: PLR0913
         from medsmith.evaluation.downstream import utility as try_out
         from medsmith.methods.config import validated
 
-    drawn = {"cases": _whole_numbers(cases), "subsets": subsets, "seeds": seeds, "group": group, "scenes": scenes}
+    drawn = {"cases": whole_numbers(cases), "subsets": subsets, "seeds": seeds, "group": group, "scenes": scenes}
     learned = {"shares": tuple(share or (0.5,)), "weight": weight, "mirror": mirror, "size": size}
     measured = {"tolerance": tolerance, "gain": gain}
     options = validated(UtilityOptions, "utility", {**drawn, **learned, **measured})
@@ -238,19 +134,3 @@ def utility(  # noqa: PLR0913
     )
     page = out / "utility.html"
     terminal().result({**result.as_json(), "report": page}, [*summary_lines(result), f"report: {page}"])
-
-
-def _whole_numbers(text: str | None) -> tuple[int, ...] | None:
-    """Numbers separated by commas.
-
-    Raises:
-        RequestError: something else is among them.
-    """
-    if text is None:
-        return None
-    parts = [part.strip() for part in text.split(",")]
-    if not all(part.isascii() and part.isdigit() for part in parts):
-        from medsmith.errors import RequestError
-
-        raise RequestError("--cases", f"{text!r}", "whole numbers separated by commas", "for example 20,40")
-    return tuple(map(int, parts))

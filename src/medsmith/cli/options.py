@@ -69,7 +69,8 @@ OneOfEachPatient = Annotated[
     str | None,
     typer.Option(
         "--group",
-        help="Regular expression that extracts the patient from the id of a real case: one case of each is compared.",
+        help="Regular expression that extracts the patient from the id of a real case: one case of each is compared, "
+        "and the utility of --all keeps the cases of a patient together. Each case is its own patient if omitted.",
     ),
 ]
 Scenes = Literal["apart", "ignored"]
@@ -82,6 +83,10 @@ Tolerance = Annotated[
     float, typer.Option(help="Tolerance of the surface Dice in mm, or in pixels where the files give no spacing.")
 ]
 Gain = Annotated[float, typer.Option(help="Gain in points of Dice to compute the needed test patients for.")]
+CasesOfSubsets = Annotated[
+    str | None,
+    typer.Option(help="Real cases of a subset, such as 20,40; 0 takes all in one subset. Default: half of them."),
+]
 SegmenterSteps = Annotated[int, typer.Option(min=2, help="Gradient steps of each network.")]
 SegmenterBatch = Annotated[int, typer.Option(min=1, help="Cases per step.")]
 MethodName = Annotated[

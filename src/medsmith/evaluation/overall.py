@@ -15,8 +15,11 @@ from medsmith.evaluation.adherence.result import LabelFidelity
 from medsmith.evaluation.asked import asked_facts, options_line
 from medsmith.evaluation.compare_cohorts import compare_cohorts
 from medsmith.evaluation.downstream import SegmenterConfig, Utility, UtilityOptions, utility
+from medsmith.evaluation.downstream.architectures import grid_multiple
+from medsmith.evaluation.downstream.inputs import Cohorts, check_compatible, grid_edge
 from medsmith.evaluation.fidelity.extractors import Extractor
 from medsmith.evaluation.kept_folder import folder_key
+from medsmith.evaluation.not_measured import NotMeasured, no_networks
 from medsmith.evaluation.pages.earlier_report import check_same_report
 from medsmith.evaluation.pages.overall_page import overall_page
 from medsmith.evaluation.pages.page import WARNING, check_results_folder, write_report
@@ -25,6 +28,7 @@ from medsmith.evaluation.privacy.result import Privacy
 from medsmith.evaluation.result import Evaluation
 from medsmith.formats.atomic import remove_temporary_files
 from medsmith.formats.lock import hold_output
+from medsmith.preparation.split import patient_groups
 from medsmith.progress import NullProgress, Progress, silent
 
 RECORD, PAGE = "evaluation.json", "evaluation.html"
@@ -42,14 +46,14 @@ class Overall:
     Attributes:
         evaluation: distances to real cases.
         privacy: copies of training cases, and membership.
-        utility: what segmentation networks gain.
+        utility: what segmentation networks gain, or why none can be trained.
         labels: whether independent segmenters find what label maps say, or why that was not measured.
     """
 
     evaluation: Evaluation
     privacy: Privacy
-    utility: Utility
-    labels: LabelFidelity | str
+    utility: Utility | NotMeasured
+    labels: LabelFidelity | NotMeasured
 
     def as_json(self) -> dict[str, Any]:
         """All results as JSON values."""
@@ -58,7 +62,7 @@ class Overall:
             "evaluation": self.evaluation.as_json(),
             "privacy": self.privacy.as_json(),
             "utility": self.utility.as_json(),
-            "label_fidelity": self.labels if isinstance(self.labels, str) else self.labels.as_json(),
+            "label_fidelity": self.labels.as_json(),
         }
 
 
@@ -78,30 +82,30 @@ def evaluate_all(  # noqa: PLR0913
 ) -> Overall:
     """Distances, label fidelity, copies and utility on one page; writes ``evaluation.json`` and ``evaluation.html``.
 
-    The same call continues an interrupted one: what is done is kept in ``out``/privacy, /utility and /adherence.
+    What is done is kept in ``out``/privacy, /utility and /adherence: the same call continues an interrupted one.
 
     Args:
-        real: labeled cases of patients that the generator was not trained on: compared with, held out for membership,
-            and tested on.
-        synthetic: labeled synthetic cases.
+        real: cases of patients that the generator was not trained on: compared with, held out, and tested on.
+        synthetic: synthetic cases.
         out: folder of the report.
-        training: labeled training cohort of the generator, which segmentation networks learn from as well.
+        training: training cohort of the generator, which segmentation networks learn from as well.
         size: edge of the common grid of the distances, as in ``evaluate``.
         extractors: of the distances, as in ``evaluate``.
         options: of the utility experiment; ``group`` is that of ``evaluate`` as well.
-        config: of its networks.
+        config: of its networks and those of the label fidelity, which need image and labels of all cases.
         facts: additional lines of the report.
         progress: display of the progress.
-        report: receives, before networks are trained, what is trained, and after the first steps how long that takes.
+        report: receives what is trained, and after the first steps how long that takes.
 
     Raises:
         MedsmithError: what ``evaluate``, ``measure_privacy`` and ``utility`` raise.
     """
-    real, synthetic, training = as_cohort(real), as_cohort(synthetic), as_cohort(training)
-    out, progress = Path(out), progress or NullProgress()
+    real, synthetic, training = map(as_cohort, (real, synthetic, training))
+    out, options, config = Path(out), options or UtilityOptions(), config or SegmenterConfig()
+    progress = progress or NullProgress()
     check_results_folder(out, (RECORD, PAGE), [each.root for each in (real, synthetic, training)])
-    group = options.group if options else None
-    line = options_line(size, None, None, extractors, group)
+    none = _no_networks(Cohorts(training, synthetic, real, None, None), options, config)
+    line, group = options_line(size, None, None, extractors, options.group), options.group
     check_same_report(out / RECORD, lambda: asked_facts(real, synthetic, training, line, group), "evaluation")
     compared = compare_cohorts(
         real,
@@ -115,16 +119,27 @@ def evaluate_all(  # noqa: PLR0913
         progress=progress,
     )
     privacy, page = privacy_and_page(synthetic, training, out / PRIVACY, held_out=real, progress=progress)
-    helped = utility(
+    helped = none or utility(
         training, synthetic, real, out / UTILITY, options=options, config=config, progress=progress, report=report
     )
-    cases = RealCases(training, real, config or SegmenterConfig())
-    found = Overall(compared.evaluation, privacy, helped, _labels(synthetic, cases, out / ADHERENCE, progress))
-    write_report(out, (RECORD, PAGE), found.as_json(), overall_page(compared, (privacy, page), helped, found.labels))
+    labels = none or _labels(synthetic, RealCases(training, real, config, options.size), out / ADHERENCE, progress)
+    found = Overall(compared.evaluation, privacy, helped, labels)
+    write_report(out, (RECORD, PAGE), found.as_json(), overall_page(compared, (privacy, page), helped, labels))
     return found
 
 
-def _labels(synthetic: Cohort, real: RealCases, folder: Path, progress: Progress) -> LabelFidelity | str:
+def _no_networks(cohorts: Cohorts, options: UtilityOptions, config: SegmenterConfig) -> NotMeasured | None:
+    """Why no networks can be trained; refuses, before anything is measured, what ``utility`` would refuse after it."""
+    none = no_networks({"training": cohorts.real, "synthetic": cohorts.synthetic, "real": cohorts.test})
+    if none is None:
+        check_compatible(cohorts)
+        for cohort in (cohorts.real, cohorts.test):
+            patient_groups(cohort.ids, options.group)
+        grid_edge(cohorts, options.size, grid_multiple(config.architecture))
+    return none
+
+
+def _labels(synthetic: Cohort, real: RealCases, folder: Path, progress: Progress) -> LabelFidelity | NotMeasured:
     """The label fidelity of some synthetic cases, or why there is none."""
     rows = np.unique(np.linspace(0, len(synthetic) - 1, min(len(synthetic), _MOST_CASES)).round().astype(int))
     chosen = synthetic.subset([synthetic.ids[row] for row in rows.tolist()])
@@ -134,4 +149,4 @@ def _labels(synthetic: Cohort, real: RealCases, folder: Path, progress: Progress
         try:
             return label_fidelity(chosen, real, kept, progress)
         except RequestError as error:
-            return error.found
+            return NotMeasured(error.found)

@@ -7,13 +7,14 @@ size and type is part of the result.
 import operator
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, final
 
 import numpy as np
+from scipy.stats import fisher_exact
 
 from medsmith.cases.cohort import Cohort
 from medsmith.cases.cohort_like import CohortLike, as_cohort, folder_of
@@ -29,6 +30,7 @@ _COMPARE: Mapping[str, Callable[[float, float], bool]] = MappingProxyType(
     {"<=": operator.le, ">=": operator.ge, "<": operator.lt, ">": operator.gt}
 )
 _RULE = re.compile(r"\s*([\w.\-]+)\s*(<=|>=|<|>)\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*")
+_LEVEL = 0.05
 _SIZES = ("small", "medium", "large")
 
 
@@ -117,8 +119,25 @@ class Selection:
 
     @property
     def lines(self) -> tuple[str, ...]:
-        """The counts, one group a line."""
-        return tuple(kept.line for kept in (self.total, *self.by_rule, *self.by_size, *self.by_type))
+        """What is kept, one group a line; at last whether the rules prefer large masks."""
+        rules = tuple(f"pass {kept.line}" for kept in self.by_rule)
+        groups = tuple(f"kept of {kept.line}" for kept in (*self.by_size, *self.by_type))
+        return (self.total.line, *rules, *groups, *self._preference())
+
+    def _preference(self) -> Iterator[str]:
+        """Whether one end of the sizes is kept more often than the other, by more than chance explains."""
+        if not self.by_size:
+            return
+        small, large = self.by_size[0], self.by_size[-1]
+        p = fisher_exact(np.array([[each.kept, each.cases - each.kept] for each in (small, large)])).pvalue
+        if p <= _LEVEL:
+            more, less = (
+                ("large", "small") if large.kept / large.cases > small.kept / small.cases else ("small", "large")
+            )
+            yield (
+                f"{more} masks are kept more often than {less} ones (Fisher's exact test, p = {p:.2g}): what is kept "
+                "stands no longer for the cohort"
+            )
 
     def as_json(self) -> Mapping[str, Any]:
         """The counts and the ids that are kept, as JSON values."""

@@ -1,6 +1,7 @@
 """Cohorts whose first channels are not the same one are not searched for copies of each other."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -33,3 +34,15 @@ def test_channels_in_another_order_are_refused_and_those_of_another_name_are_not
     )
     check_cohorts({"synthetic": with_channels(tmp_path / "more", "T1", "T2", "T3"), "training": training})
     check_cohorts({"synthetic": with_channels(tmp_path / "other", "MR"), "training": training})
+
+
+def test_label_maps_alone_have_no_channels_that_could_be_in_another_order(tmp_path):
+    cohort = phantom("breast", tmp_path / "whole", 4, size=32)
+    maps = Cohort.create(
+        tmp_path / "maps", channel_names=(), label_names=cohort.label_names, file_ending=cohort.file_ending
+    )
+    for case in cohort:
+        maps.write(replace(case, image=None, channel_names=()))
+    maps.finish()
+    check_cohorts({"synthetic": cohort, "training": Cohort.open(maps.root)})
+    check_cohorts({"synthetic": Cohort.open(maps.root), "training": cohort})

@@ -110,6 +110,7 @@ def test_exact_copies_are_named_whatever_the_statistics(found):
     assert {*result.lesions.exact} == exact | {("pasted", "t9")}
     assert result.images.as_json()["exact_copies"] == 3
     said = summary_lines(result)
+    assert said[0].startswith("Private? No: exact copies of training cases (3 whole images, 4 lesion regions): ")
     assert (
         "Exact copies, whole images: 3 synthetic cases are exact copies (similarity 1.000), which chance does not "
         "explain: copy of t2, mirror of t5, negative of t7."

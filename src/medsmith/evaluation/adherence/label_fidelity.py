@@ -50,11 +50,13 @@ class RealCases:
         training: labeled real cases.
         test: others, of other patients.
         config: of the segmenters.
+        size: edge of their grid, as in ``utility``.
     """
 
     training: Cohort
     test: Cohort
     config: SegmenterConfig
+    size: int | None = None
 
     def check(self, maker: Maker) -> None:
         """Refuse cohorts that do not fit each other or the method.
@@ -110,7 +112,8 @@ def label_fidelity(
         RequestError: no label is in 10 of the cases and in a test case.
         CohortError: a test image is also among the training cases.
     """
-    edge = grid_edge(Cohorts(real.training, made, real.test, None, None), None, grid_multiple(real.config.architecture))
+    given = Cohorts(real.training, made, real.test, None, None)
+    edge = grid_edge(given, real.size, grid_multiple(real.config.architecture))
     cohorts = {"training": real.training, "made": made, "test": real.test}
     with progress.task("read cases", sum(map(len, cohorts.values()))) as advance:
         loaded = {name: load_cohort(cohort, edge, advance) for name, cohort in cohorts.items()}

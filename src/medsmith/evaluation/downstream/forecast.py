@@ -14,7 +14,12 @@ from medsmith.progress import Advance, clock_after, two_digits
 
 _LONG = 20 * 60
 """Seconds from which on the options that shorten the training are named."""
-_SHORTER = "fewer --subsets, --seeds, --share or sizes of --cases train fewer networks, --steps each for less"
+_HOURS = 2 * 60 * 60
+"""Seconds from which on the duration is told in hours."""
+_SHORTER = (
+    "fewer --subsets, --seeds, --share or sizes of --cases train fewer networks, --steps each for less, and a smaller "
+    "--size (evaluate --all: --network-size) makes a step faster"
+)
 
 
 def networks_line(networks: int, steps: int, config: SegmenterConfig) -> str:
@@ -41,7 +46,9 @@ def steps_line(steps: int, seconds: float, now: datetime) -> str:
         now: local time.
     """
     left = steps * seconds
-    duration = f"about {left / 60:,.0f} min" if left >= 60 else "less than 1 min"
+    duration = "less than 1 min" if left < 60 else f"about {left / 60:.0f} min"
+    if left >= _HOURS:
+        duration = f"about {left / 3600:,.0f} h"
     shorter = f"; {_SHORTER}" if left >= _LONG else ""
     end = f"until {clock_after(left, now)}, and the time of the tests"
     return f"utility: {steps:,} steps of {two_digits(seconds)} s: {duration}, {end}{shorter}"

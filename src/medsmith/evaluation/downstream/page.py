@@ -1,6 +1,7 @@
 """The HTML page of the utility experiment: sentences, what cannot be said, the plot of every arm, and tables."""
 
 from medsmith.errors import counted
+from medsmith.evaluation.downstream.answer import useful
 from medsmith.evaluation.downstream.result import SizeResult, Utility
 from medsmith.evaluation.downstream.tables import (
     gains_table,
@@ -28,8 +29,8 @@ def utility_page(utility: Utility) -> Page:
 
 
 def summary_lines(utility: Utility) -> list[str]:
-    """The names of the arms, then the main results, a sentence each."""
-    return [ARMS, *(line for size in utility.sizes for line in size_lines(size, utility.gain))]
+    """The answer, the names of the arms, then the main results, a sentence each."""
+    return [useful(utility), ARMS, *(line for size in utility.sizes for line in size_lines(size, utility.gain))]
 
 
 def _picture(utility: Utility) -> Picture:

@@ -69,11 +69,14 @@ class Separation:
     def notes(self) -> list[str]:
         """What is known of the test cases, in sentences."""
         left, count = len(self.left_out), len(self.patients)
-        similar = f"{self.like_synthetic} of {count} test cases have a near-duplicate among the synthetic cases."
-        if not left:
-            return [similar]
-        found = f"{left} test cases were left out, since they show a scene of the training cases (near-duplicates)."
-        return [found, similar]
+        apart, patients = [], len(set(self.patients.values()))
+        if left:
+            told = f"{left} test cases were left out, since they show a scene of the training cases (near-duplicates)."
+            apart.append(told)
+        if patients < count:
+            same = "those of one patient (--group), or near-duplicates that show one scene, count as one"
+            apart.append(f"{count} test cases are {patients} test patients: {same}.")
+        return [*apart, f"{self.like_synthetic} of {count} test cases have a near-duplicate among the synthetic cases."]
 
 
 def read_keys(cohort: Cohort, whose: str, progress: Progress) -> ImageKeys:

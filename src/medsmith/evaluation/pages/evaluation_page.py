@@ -10,6 +10,7 @@ from medsmith.evaluation.fidelity.frechet import FRECHET
 from medsmith.evaluation.fidelity.half_samples import METHOD
 from medsmith.evaluation.fidelity.inception import INSTALL, Inception
 from medsmith.evaluation.fidelity.masks import Measure
+from medsmith.evaluation.pages.answer import real_enough
 from medsmith.evaluation.pages.figures import Point, Samples, against_floor, histogram_with_limit, histograms
 from medsmith.evaluation.pages.page import Page, Picture, Section, Table
 from medsmith.evaluation.pages.sections import (
@@ -20,7 +21,7 @@ from medsmith.evaluation.pages.sections import (
 )
 from medsmith.evaluation.pages.sheets import Tile, contact_sheet, legend_of, plane_tiles
 from medsmith.evaluation.pages.verdicts import METHOD as TESTS
-from medsmith.evaluation.pages.verdicts import disagreement, image_verdict, mask_verdict, p_text
+from medsmith.evaluation.pages.verdicts import disagreement, image_verdict, mask_lines, mask_verdict, p_text
 from medsmith.evaluation.privacy.nearest_neighbors import NearestNeighbors
 from medsmith.evaluation.result import ComparedMeasure, Evaluation, Quartiles
 
@@ -58,8 +59,8 @@ def evaluation_page(
 
 
 def summary_lines(evaluation: Evaluation) -> list[str]:
-    """The main results, one sentence each."""
-    lines = [*evaluation.notes]
+    """The answer, then the main results, one sentence each."""
+    lines = [real_enough(evaluation), *evaluation.notes]
     for extractor, statistics in evaluation.distances.items():
         if extractor not in evaluation.extractors:
             continue
@@ -73,9 +74,7 @@ def summary_lines(evaluation: Evaluation) -> list[str]:
     lines += [*similarity_sentences(evaluation), *seam_sentences(evaluation)]
     if evaluation.nearest_neighbors is not None:
         lines.append(_copy_sentence(evaluation.nearest_neighbors))
-    for label, comparison in evaluation.masks.items():
-        lines.append(mask_verdict(label, comparison))
-    return [*lines, *evaluation.left_out]
+    return [*lines, *mask_lines(evaluation.masks), *evaluation.left_out]
 
 
 def _copy_sentence(found: NearestNeighbors) -> str:

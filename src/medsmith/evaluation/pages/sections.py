@@ -52,7 +52,7 @@ def seam_sentence(found: Estimate) -> str:
             ", which a segmentation network may learn instead of the lesion" if found.value > _SEAM else ""
         )
     elif found.high < _NO_SEAM:
-        verdict = "the borders of painted regions cannot be told from untouched image"
+        verdict = "by it the borders of painted regions cannot be told from untouched image"
     return f"Seams: a classifier of border patches reaches an AUC of {found} over {found.n} cases: {verdict}."
 
 

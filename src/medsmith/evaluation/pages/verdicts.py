@@ -1,5 +1,7 @@
 """Whether two cohorts are told apart, in sentences: by permutation tests, corrected for their number."""
 
+from collections.abc import Mapping
+
 from medsmith.evaluation.fidelity.frechet import FRECHET
 from medsmith.evaluation.fidelity.two_sample_test import LEVEL, can_differ
 from medsmith.evaluation.result import PRESENCE, Evaluation, LabelComparison
@@ -8,6 +10,11 @@ METHOD = (
     "p: permutation test, the share of the divisions of the cases into groups of these sizes with such a distance; "
     "then corrected by Holm's procedure over the measures of the label."
 )
+_DIFFER = "differ"
+_ALIKE = "not told apart at this sample size (with n and p below, label by label)"
+_UNABLE = "so few cases have them that no difference, however large, could reach p = 0.05: nothing can be said"
+_ABSENT = "no case of either cohort has one of them"
+_KINDS = (_DIFFER, _ALIKE, _UNABLE, _ABSENT)
 
 
 def p_text(p: float) -> str:
@@ -58,6 +65,8 @@ def disagreement(evaluation: Evaluation) -> list[str]:
 
 def mask_verdict(label: str, comparison: LabelComparison) -> str:
     """Which measures of a label differ between the cohorts, with both medians and p values."""
+    if _is_absent(comparison):
+        return f"Masks of {label}: no case of either cohort has it."
     tests = comparison.tests
     differing = sorted((name for name in tests if tests[name].corrected <= LEVEL), key=lambda name: tests[name].p)
     if differing:
@@ -84,6 +93,37 @@ def mask_verdict(label: str, comparison: LabelComparison) -> str:
         f"{alike}; the farthest apart is {_difference(widest, comparison)}. p: permutation test, corrected for the "
         f"number of measures (Holm); {p_text(tests[widest].p)} by itself."
     )
+
+
+def mask_lines(masks: Mapping[str, LabelComparison]) -> list[str]:
+    """A sentence on each label whose masks differ, and one on all others of a kind where they are several."""
+    of_kind: dict[str, list[str]] = {}
+    for label, comparison in masks.items():
+        of_kind.setdefault(_kind(comparison), []).append(label)
+    lines: list[str] = []
+    for kind, labels in sorted(of_kind.items(), key=lambda item: _KINDS.index(item[0])):
+        if kind == _DIFFER or len(labels) == 1:
+            lines += [mask_verdict(label, masks[label]) for label in labels]
+        else:
+            lines.append(f"Masks of {', '.join(labels)}: {kind}.")
+    if len(masks) > 1 and _DIFFER in of_kind:
+        lines.append(
+            f"Each label is tested by itself: of {len(masks)} labels that are alike in both cohorts up to 5 % would be "
+            "said to differ. The answer above is corrected for their number as well."
+        )
+    return lines
+
+
+def _kind(comparison: LabelComparison) -> str:
+    if _is_absent(comparison):
+        return _ABSENT
+    if any(test.corrected <= LEVEL for test in comparison.tests.values()):
+        return _DIFFER
+    return _ALIKE if can_differ(comparison.tests) else _UNABLE
+
+
+def _is_absent(comparison: LabelComparison) -> bool:
+    return comparison.real.value == comparison.synthetic.value == 0
 
 
 def _difference(name: str, comparison: LabelComparison) -> str:

@@ -42,8 +42,9 @@ def check_cohorts(named: Mapping[str, Cohort]) -> None:
 def _check_first_channels(named: Mapping[str, Cohort]) -> None:
     """Refuses cohorts that have the first channel of the training cohort in another place: first ones are searched."""
     training = named["training"]
+    first = training.channel_names[:1]
     for cohort in named.values():
-        if training.channel_names[:1] != cohort.channel_names[:1] and training.channel_names[0] in cohort.channel_names:
+        if first and first != cohort.channel_names[:1] and first[0] in cohort.channel_names:
             found = f"has the channels {', '.join(cohort.channel_names)}"
             limit = f"{training.root} has {', '.join(training.channel_names)}, and first channels are searched"
             raise CohortError(cohort.root, found, limit, "give cohorts with their channels in one order")

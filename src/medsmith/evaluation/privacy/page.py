@@ -11,6 +11,7 @@ from medsmith.evaluation.fidelity.bootstrap import Estimate
 from medsmith.evaluation.pages.figures import histogram_with_limit
 from medsmith.evaluation.pages.page import Page, Picture, Section, Table
 from medsmith.evaluation.pages.sheets import Tile, contact_sheet, plane_tiles
+from medsmith.evaluation.privacy.answer import private
 from medsmith.evaluation.privacy.chance import chance_sentence, exact_sentence
 from medsmith.evaluation.privacy.embedding import Nearness
 from medsmith.evaluation.privacy.membership import Membership
@@ -62,8 +63,8 @@ def privacy_page(found: Privacy, cohorts: Mapping[str, Cohort], values: Mapping[
 
 
 def summary_lines(found: Privacy) -> list[str]:
-    """The main results, one sentence each."""
-    lines = [*found.notes]
+    """The answer, then the main results, one sentence each."""
+    lines = [private(found), *found.notes]
     for name, images in (("whole images", found.images), ("lesion regions", found.lesions)):
         if images:
             copies = images.found

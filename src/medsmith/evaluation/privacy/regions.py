@@ -97,8 +97,9 @@ def view_of(case: Case) -> View:
     """The first channel of a case on the common grid; its own percentiles .5 and 99.5 become 0 and 255."""
     flat = case.geometry.dimensions == 2
     edge = EDGE_2D if flat else EDGE_3D
-    shape, name = (edge, edge, 1 if flat else edge), case.channel_names[0]
-    spec = ViewSpec(shape, 0, name, None, in_millimeters=False, use_labels=False)
+    shape, names = (edge, edge, 1 if flat else edge), case.channel_names
+    channel, name = (0, names[0]) if names else (None, "")
+    spec = ViewSpec(shape, channel, name, None, in_millimeters=False, use_labels=False)
     return spec.view(case)
 
 
