@@ -121,7 +121,7 @@ def network_input(view: View) -> Float32[np.ndarray, "1 3 z x y"]:
 
 
 def stored_tensors(joined: bytes, like: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The tensors of an archive of ``torch.save``, read from their bytes; the pickle in it is never opened.
+    """The tensors of an archive of ``torch.save``, read from their bytes; nothing is unpickled.
 
     Args:
         joined: the archive. Its n-th stored tensor is that of the n-th name in alphabetical order, floating-point
