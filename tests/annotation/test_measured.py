@@ -69,6 +69,15 @@ def test_the_patient_is_the_unit():
     assert one.estimate.n == 2
 
 
+def test_intervals_end_where_dice_does():
+    after, before = measured([[0.98, 0.0], [1.0, 0.1]]), measured([[0.0, 0.0], [0.1, 0.1]])
+    assert after.label_estimates["heart"].high == 1
+    assert after.label_estimates["aorta"].low == 0
+    assert (measured([0.9, 1.0]).estimate.high, measured([0.0, 0.1]).estimate.low) == (1, 0)
+    assert rise(measured([1.0, 1.0, 0.4]), measured([0.0, 0.0, 0.0])).interval.high == 1
+    assert rise(before, after).interval.low > -1
+
+
 NONE = float("nan")
 
 
@@ -151,7 +160,7 @@ def test_the_final_line_says_who_was_better_and_how_clearly(tmp_path):
     assert "cannot tell" not in worse.line
     doubtful = Annotation(tmp_path, of_control, (turn(1, [0.9, 0.61]),), 1, "stopped")
     assert (
-        "difference +0.005 (95 % interval -2.473 to +2.483, without the randomness of training), "
+        "difference +0.005 (95 % interval -1.000 to +1.000, without the randomness of training), "
         "which 2 patients cannot tell from none"
     ) in doubtful.line
 

@@ -49,7 +49,7 @@ def test_names_give_extractors_and_others_are_refused(monkeypatch):
     monkeypatch.delenv("MEDSMITH_MEDICALNET", raising=False)
     with pytest.raises(FileError, match="MEDSMITH_MEDICALNET: names no weights, and none are shipped"):
         extractor_named("medicalnet-resnet50")
-    assert len(EXTRACTORS) == 4
+    assert len(EXTRACTORS) == 5
 
 
 @pytest.mark.parametrize("name", ["medicalnet-resnet50", "radimagenet-resnet50"])
@@ -147,7 +147,7 @@ def test_networks_compute_where_training_does(network_file, tmp_path, monkeypatc
     network = RadImageNet(network_file)
     assert next(network._network.parameters()).device.type == str(network.device) == "meta"
     there = Elsewhere(3)
-    assert resnet._features(there, np.zeros((2, 3, 8, 8), np.float32)).shape == (2, 3)
+    assert resnet.network_features(there, np.zeros((2, 3, 8, 8), np.float32)).shape == (2, 3)
     assert there.seen == ["meta"]
     weights, there = tmp_path / "inception.pt", Elsewhere(2048)
     weights.write_bytes(b"weights")

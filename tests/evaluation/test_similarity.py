@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
+from skimage.metrics import structural_similarity
 
 from medsmith import phantom
 from medsmith.errors import FileError
@@ -15,6 +16,7 @@ from medsmith.evaluation.fidelity.diversity import (
     _estimate,
     compare_diversity,
     ms_ssim,
+    similarities,
 )
 from medsmith.evaluation.fidelity.permutation import permutation_test
 from medsmith.evaluation.fidelity.seams import PaintedCase, _borders, _folds, boxes_of, grown, measure_seams
@@ -75,9 +77,33 @@ def test_a_cohort_that_repeats_itself_is_less_diverse():
     alike = [textured(rng, (32, 32, 1)) for _ in range(16)]
     repeated = [np.clip(real[0] + rng.normal(0, 5, (32, 32, 1)), 0, 255) for _ in range(12)]
     same, collapsed = compare_diversity(real, alike, seed=0), compare_diversity(real, repeated, seed=0)
-    assert same.difference.low < 0 < same.difference.high
-    assert collapsed.difference.low > 0.2
-    assert same.real.n == same.synthetic.n == 12
+    assert [*same] == ["MS-SSIM", "SSIM"]
+    for name, found in same.items():
+        assert found.difference.low < 0 < found.difference.high
+        assert collapsed[name].difference.low > 0.2
+        assert found.real.n == found.synthetic.n == 12
+
+
+def test_similarities_are_means_over_pairs():
+    rng = np.random.default_rng(4)
+    images = [textured(rng, (32, 32, 1)) for _ in range(3)]
+    found = compare_diversity(images, images[::-1], seed=0)
+    for measure, name in enumerate(("MS-SSIM", "SSIM")):
+        of_pairs = [similarities(images[i], images[j])[measure] for i, j in ((0, 1), (0, 2), (1, 2))]
+        assert found[name].real.value == pytest.approx(np.mean(of_pairs))
+        assert found[name].difference.value == pytest.approx(0)
+
+
+@pytest.mark.parametrize("shape", [(40, 32, 1), (24, 20, 16)])
+def test_ssim_equals_scikit_image(shape):
+    rng = np.random.default_rng(3)
+    one = textured(rng, shape)
+    other = np.clip(one + rng.normal(0, 15, shape), 0, 255)
+    flat = [np.squeeze(image) for image in (one, other)]
+    theirs = structural_similarity(
+        *flat, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=255.0
+    )
+    assert similarities(one, other)[1] == pytest.approx(theirs, abs=1e-9)
 
 
 def painted(seed, *, noise, original=True, shape=(40, 40, 24)):
@@ -139,25 +165,25 @@ def test_the_page_claims_no_more_on_seams_than_the_interval_shows(low, value, hi
 
 def test_the_interval_of_diversity_is_that_of_welch():
     variances = (0.002, 0.0005)
-    found = _estimate(0.5, variances, 10, -1.0)
+    found = _estimate(0.5, variances, 10, (-1.0, 1.0))
     # Two samples of 10 whose means have these variances: standard deviation (10 variance) ** .5 each.
     first, second = (np.linspace(-1, 1, 10) for _ in variances)
     first, second = (x / x.std(ddof=1) * (10 * v) ** 0.5 for x, v in zip((first, second), variances, strict=True))
     low, high = stats.ttest_ind(first + 0.5, second, equal_var=False).confidence_interval(0.95)
     assert [found.low, found.high] == pytest.approx([low, high])
-    single = _estimate(0.5, (0.002,), 10, 0.0)
+    single = _estimate(0.5, (0.002,), 10, (0.0, 1.0))
     assert single.high - 0.5 == pytest.approx(stats.t.ppf(0.975, 9) * 0.002**0.5)
     assert (single.interval, found.interval) == (
         "Student's, jackknife over cases",
         "Student's, jackknife over the cases of both cohorts",
     )
-    assert _estimate(1.0, (0.0, 0.0), 10, -1.0).low == 1
+    assert _estimate(1.0, (0.0, 0.0), 10, (-1.0, 1.0)).low == 1
 
 
 def test_an_interval_of_diversity_ends_where_similarities_do():
-    found = [_estimate(value, (0.1,), 4, 0.0) for value in (0.1, 0.9)]
+    found = [_estimate(value, (0.1,), 4, (0.0, 1.0)) for value in (0.1, 0.9)]
     assert (found[0].low, found[1].high) == (0, 1)
-    assert _estimate(0.0, (0.5, 0.5), 4, -1.0).low == -1
+    assert _estimate(0.0, (0.5, 0.5), 4, (-1.0, 1.0)).low == -1
 
 
 def test_cases_of_one_scan_are_in_one_fold():
@@ -174,10 +200,22 @@ def test_the_intervals_of_a_similarity_end_at_its_bounds():
     rng = np.random.default_rng(4)
     images = [np.repeat(rng.uniform(0, 255, (4, 4, 1)), 4, 0).repeat(4, 1).astype(np.float32) for _ in range(3)]
     alike = [images[0], images[0] + 1, rng.uniform(0, 255, (16, 16, 1)).astype(np.float32)]
-    found = compare_diversity(alike, images, seed=0)
+    found = compare_diversity(alike, images, seed=0)["MS-SSIM"]
     assert found.real.low == 0 < found.real.value < found.real.high <= 1
     assert 0 <= found.synthetic.low <= found.synthetic.high <= 1
     assert -1 <= found.difference.low <= found.difference.value <= found.difference.high <= 1
+
+
+def test_opposite_images_have_a_negative_ssim_within_its_interval():
+    rng = np.random.default_rng(5)
+    one = rng.choice([0.0, 255.0], (24, 24, 1))
+    found = compare_diversity([one, 255 - one, one + 0], [one, one, one], seed=0)["SSIM"]
+    opposite = similarities(one, 255 - one)[1]
+    assert opposite < -0.9
+    assert found.real.value == pytest.approx((2 * opposite + 1) / 3)
+    assert -1 == found.real.low < found.real.value < found.real.high <= 1
+    assert found.difference.value == pytest.approx(1 - found.real.value)
+    assert 1 < found.difference.value < found.difference.high <= 2
 
 
 def test_patches_never_show_the_lesion():

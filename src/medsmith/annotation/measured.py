@@ -89,13 +89,13 @@ class Measured(BaseModel):
     @property
     def estimate(self) -> Estimate:
         """Mean over the counted labels, then over patients, with its interval over patients."""
-        return mean_of_few(self.patient_means, self.unit)
+        return mean_of_few(self.patient_means, self.unit, (0.0, 1.0))
 
     @property
     def label_estimates(self) -> dict[str, Estimate]:
         """Counted label -> mean over patients with its interval."""
         columns = dict(zip(self.labels, self.by_patient.T, strict=True))
-        return {name: mean_of_few(columns[name], self.unit) for name in self.counted}
+        return {name: mean_of_few(columns[name], self.unit, (0.0, 1.0)) for name in self.counted}
 
     @property
     def not_usable(self) -> tuple[str, ...]:
@@ -129,7 +129,7 @@ class Rise:
     @property
     def interval(self) -> Estimate:
         """The mean with its interval over patients."""
-        return mean_of_few(np.array(self.differences), self.unit)
+        return mean_of_few(np.array(self.differences), self.unit, (-1.0, 1.0))
 
     @property
     def exceeds_error(self) -> bool:

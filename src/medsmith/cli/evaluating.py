@@ -24,8 +24,9 @@ _Edge = Annotated[
 _Extractors = Annotated[
     list[str] | None,
     typer.Option(
-        help="Features to compare: inception, radiomics, medicalnet-resnet50, radimagenet-resnet50, or NAME=PATH "
-        "with a safetensors file of weights; repeat for several. Default: inception if installed, and radiomics."
+        help="Features to compare: inception, radiomics, astra-resnet152 (CT), medicalnet-resnet50, "
+        "radimagenet-resnet50, or NAME=PATH with the file of its weights; repeat for several. Default: inception, "
+        "if installed, and radiomics."
     ),
 ]
 _OnOnePage = Annotated[

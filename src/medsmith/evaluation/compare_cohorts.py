@@ -251,7 +251,7 @@ def _measure(
             facts={},
             permutations=corrected({row.name: done(row.test(plan), row.name) for row in rows}),
             diversity=done(
-                compare_diversity(real.compared, synthetic.compared, seed=plan.seed) if scope.images else None,
+                compare_diversity(real.compared, synthetic.compared, seed=plan.seed) if scope.images else {},
                 "diversity",
             ),
         )

@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
-import numpy as np
-
 from medsmith.cases.cohort import Cohort
 from medsmith.cases.cohort_like import CohortLike, as_cohort
 from medsmith.errors import RequestError
 from medsmith.evaluation.adherence.label_fidelity import RealCases, label_fidelity
+from medsmith.evaluation.adherence.of_cohort import evenly_chosen
 from medsmith.evaluation.adherence.result import LabelFidelity
 from medsmith.evaluation.asked import asked_facts, options_line
 from medsmith.evaluation.compare_cohorts import compare_cohorts
@@ -141,8 +140,7 @@ def _no_networks(cohorts: Cohorts, options: UtilityOptions, config: SegmenterCon
 
 def _labels(synthetic: Cohort, real: RealCases, folder: Path, progress: Progress) -> LabelFidelity | NotMeasured:
     """The label fidelity of some synthetic cases, or why there is none."""
-    rows = np.unique(np.linspace(0, len(synthetic) - 1, min(len(synthetic), _MOST_CASES)).round().astype(int))
-    chosen = synthetic.subset([synthetic.ids[row] for row in rows.tolist()])
+    chosen = evenly_chosen(synthetic, _MOST_CASES)
     kept = folder / folder_key(real.facts())
     with hold_output(kept):
         remove_temporary_files(kept)

@@ -96,7 +96,7 @@ class Evaluation:
         facts: hashes, counts, versions.
         left_out: one sentence on each part that could not be compared.
         permutations: extractor, or part of its features -> test of equal distributions.
-        diversity: similarity of images within each cohort; None if images were not compared.
+        diversity: measure -> similarity of images within each cohort; empty if images were not compared.
         seams: AUC of a classifier of painted borders; None if nothing painted is known.
         notes: one sentence on each thing about the cohorts that limits or explains the results.
     """
@@ -110,7 +110,7 @@ class Evaluation:
     facts: Mapping[str, str]
     left_out: tuple[str, ...] = ()
     permutations: Mapping[str, PermutationTest] = field(default_factory=dict)
-    diversity: Diversity | None = None
+    diversity: Mapping[str, Diversity] = field(default_factory=dict)
     seams: Estimate | None = None
     notes: tuple[str, ...] = ()
 
@@ -150,7 +150,7 @@ class Evaluation:
             },
             "permutation_tests": {name: test.as_json() for name, test in self.permutations.items()},
             "measured": [distance.as_json() for distance in self.measured()],
-            "diversity": self.diversity.as_json() if self.diversity else None,
+            "diversity": {name: found.as_json() for name, found in self.diversity.items()},
             "seams": self.seams.as_json() if self.seams else None,
             "nearest_neighbors": self.nearest_neighbors.as_json() if self.nearest_neighbors else None,
             "masks": {name: label.as_json() for name, label in self.masks.items()},

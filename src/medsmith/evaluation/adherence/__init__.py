@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from medsmith.evaluation.adherence.measuring import AdherenceOptions as AdherenceOptions
     from medsmith.evaluation.adherence.measuring import adherence as adherence
+    from medsmith.evaluation.adherence.of_cohort import cohort_adherence as cohort_adherence
     from medsmith.evaluation.adherence.page import summary_lines as summary_lines
     from medsmith.evaluation.adherence.result import Adherence as Adherence
 
@@ -16,6 +17,7 @@ _MODULES = {
     "Adherence": "result",
     "AdherenceOptions": "measuring",
     "adherence": "measuring",
+    "cohort_adherence": "of_cohort",
     "summary_lines": "page",
 }
 __all__ = [*_MODULES]

@@ -8,9 +8,12 @@ from medsmith.evaluation.adherence.statistics import AttributeResult
 from medsmith.evaluation.pages.page import Page, Picture, Section, Table
 
 HEAD = ("", "asked for", "measured", "AUC", "shuffled", "difference", "order", "p, Holm", "pairs", "verdict")
-_METHODS = (
+_PAIRS = (
     "The cases of a pair are made from one seed for requests that differ in one attribute; nothing is made again where "
-    "it misses the request. AUC: probability that, of two cases, one asked for the last and one for the first level, "
+    "it misses the request."
+)
+_METHODS = (
+    "AUC: probability that, of two cases, one asked for the last and one for the first level, "
     "the former measures more (DeLong's interval with pairs as clusters, on the logit scale; Newcombe's at 0 and 1). "
     "Difference: mean over pairs (Student's interval). Order: Kendall's tau-b of level and property in each draw, mean "
     "over draws. Intervals are 95 %.",
@@ -33,9 +36,10 @@ def adherence_page(found: Adherence) -> Page:
         *([Section("Attributes", tables=[attribute_table(found.attributes)])] if found.attributes else []),
         *([label_section(found.labels)] if found.labels else []),
         *(_pair_section(each) for each in found.attributes),
-        Section("Methods", (*_METHODS, *found.left_out)),
+        Section("Methods", (*([_PAIRS] if found.attributes else []), *_METHODS, *found.left_out)),
     ]
-    return Page(f"Does {found.method} make what is asked for?", summary_lines(found), sections, found.facts)
+    asked = f"Does {found.method} make what is asked for?" if found.method else "Do images show what label maps say?"
+    return Page(asked, summary_lines(found), sections, found.facts)
 
 
 def summary_lines(found: Adherence) -> list[str]:

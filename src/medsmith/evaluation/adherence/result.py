@@ -75,17 +75,17 @@ class LabelFidelity:
 @final
 @dataclass(frozen=True, eq=False)
 class Adherence:
-    """Whether the cases of a method are what was asked for.
+    """Whether the cases of a method, or of a cohort, are what was asked for.
 
     Attributes:
-        method: its name.
+        method: its name; None for a cohort that was there already.
         attributes: measured ones.
         labels: None where it was not measured.
         facts: hashes, counts, versions.
         left_out: one sentence on each part that was not measured.
     """
 
-    method: str
+    method: str | None
     attributes: tuple[MeasuredAttribute, ...]
     labels: LabelFidelity | None
     facts: Mapping[str, str]

@@ -99,7 +99,7 @@ class CachedExtractor:
 
     def _key(self, view: View) -> str:
         computed = f"{self.name} {self.identity} {self.device} {self.precision}"
-        digest = hashlib.sha256(f"{computed} {view.image.shape} {view.edges}".encode())
+        digest = hashlib.sha256(f"{computed} {view.image.shape} {view.edges} {view.window}".encode())
         digest.update(view.image.tobytes())
         digest.update(view.labels.tobytes())
         return digest.hexdigest()

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from medsmith.errors import FileError, RequestError, similar
+from medsmith.evaluation.fidelity.astra import Astra
 from medsmith.evaluation.fidelity.extractors import Extractor
 from medsmith.evaluation.fidelity.inception import INSTALL, VARIABLE, Inception, find_inception
 from medsmith.evaluation.fidelity.radiomics import Radiomics
@@ -28,6 +29,7 @@ EXTRACTORS: Mapping[str, Callable[[Path | None], Extractor]] = {
     "radiomics": _radiomics,
     "medicalnet-resnet50": MedicalNet,
     "radimagenet-resnet50": RadImageNet,
+    "astra-resnet152": Astra,
 }
 
 
@@ -39,7 +41,7 @@ def extractor_named(text: str) -> Extractor:
 
     Raises:
         RequestError: no such extractor.
-        FileError: its weights are missing or no safetensors file.
+        FileError: its weights are missing, others, or in a file that may hold code.
         RunError: its weights are damaged or of another network.
     """
     name, _, path = text.partition("=")

@@ -58,7 +58,7 @@ class MedicalNet:
 
     def __call__(self, views: Sequence[View]) -> Float64[np.ndarray, "n d"]:
         """One row of 2048 features per volume."""
-        return np.concatenate([_features(self._network, _standardized(view.image)) for view in views])
+        return np.concatenate([network_features(self._network, _standardized(view.image)) for view in views])
 
     def parts(self, view_spec: ViewSpec) -> Parts:
         """One group."""
@@ -103,7 +103,7 @@ class RadImageNet:
     def _mean(self, slices: Float32[np.ndarray, "n u v"]) -> Float64[np.ndarray, " d"]:
         # The published training subtracted these means of the three channels from gray values 0 to 1.
         scaled = slices[:, None] / np.float32(255) - np.array(_MEANS, np.float32)[:, None, None]
-        mean: Float64[np.ndarray, " d"] = _features(self._network, scaled).mean(0)
+        mean: Float64[np.ndarray, " d"] = network_features(self._network, scaled).mean(0)
         return mean
 
 
@@ -145,7 +145,8 @@ def _load(path: Path, shape: dict[str, int]) -> torch.nn.Module:
 
 
 @torch.inference_mode()
-def _features(network: torch.nn.Module, inputs: Float32[np.ndarray, "n c *space"]) -> Float64[np.ndarray, "n d"]:
+def network_features(network: torch.nn.Module, inputs: Float32[np.ndarray, "n c *space"]) -> Float64[np.ndarray, "n d"]:
+    """Features of a network, computed where its weights are; one row per input."""
     device = next(network.parameters()).device
     with exact_float32():
         features = network(torch.from_numpy(inputs).to(device)).flatten(1)

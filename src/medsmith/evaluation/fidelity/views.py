@@ -29,6 +29,7 @@ class View:
         has_labels: whether the case has labels.
         oriented: whether its orientation is known.
         proportions: relative voxel size along x, y, z, by which it is drawn: the field of view as stored.
+        window: gray values of the case that 0 and 255 stand for; None where they have no fixed meaning.
     """
 
     id: str
@@ -39,6 +40,7 @@ class View:
     has_labels: bool = True
     oriented: bool = False
     proportions: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    window: tuple[float, float] | None = None
 
     @property
     def without_labels(self) -> "View":
@@ -107,6 +109,7 @@ class ViewSpec:
             has_labels=case.labels is not None,
             oriented=case.geometry.spacing_known,
             proportions=(width, depth, height),
+            window=self.window,
         )
 
     def _gray(self, case: Case) -> Float32[np.ndarray, "x y z"]:

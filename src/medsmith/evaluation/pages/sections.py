@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from medsmith.evaluation.fidelity.bootstrap import Estimate
+from medsmith.evaluation.fidelity.diversity import Diversity
 from medsmith.evaluation.pages.page import Section, Table
 from medsmith.evaluation.pages.verdicts import p_of
 from medsmith.evaluation.result import Evaluation
@@ -24,19 +25,20 @@ def permutation_sentence(evaluation: Evaluation, name: str) -> str:
 
 
 def similarity_sentences(evaluation: Evaluation) -> list[str]:
-    """Whether synthetic images are more alike than real ones; nothing if images were not compared."""
-    found = evaluation.diversity
-    if found is None:
-        return []
+    """Whether synthetic images are more alike than real ones, by each measure; nothing if images were not compared."""
+    return [_similarity_sentence(name, found) for name, found in evaluation.diversity.items()]
+
+
+def _similarity_sentence(name: str, found: Diversity) -> str:
     verdict = "is no larger than chance explains"
     if found.difference.low > 0:
         verdict = "says that the synthetic images are less diverse"
     elif found.difference.high < 0:
         verdict = "says that the synthetic images are less alike than real ones"
-    return [
-        f"Diversity: MS-SSIM of pairs is {found.synthetic} among synthetic and {found.real} among real images, n = "
+    return (
+        f"Diversity: {name} of pairs is {found.synthetic} among synthetic and {found.real} among real images, n = "
         f"{found.real.n} each; the difference, {found.difference}, {verdict}."
-    ]
+    )
 
 
 def seam_sentences(evaluation: Evaluation) -> list[str]:
@@ -58,24 +60,20 @@ def seam_sentence(found: Estimate) -> str:
 
 def similarity_and_seams(evaluation: Evaluation) -> Iterator[Section]:
     """The sections on diversity and seams, where they were measured."""
-    found = evaluation.diversity
-    if found is not None:
-        rows = [
-            [name, str(part), str(part.n)]
-            for name, part in (
-                ("real", found.real),
-                ("synthetic", found.synthetic),
-                ("synthetic minus real", found.difference),
-            )
-        ]
-        caption = (
-            f"Mean multi-scale structural similarity of pairs; 95 % intervals, {found.real.interval}; of the "
-            f"difference, {found.difference.interval}."
-        )
-        yield Section("Diversity", similarity_sentences(evaluation), (Table(["", "MS-SSIM", "n"], rows, caption),))
+    if evaluation.diversity:
+        tables = [_similarity_table(name, found) for name, found in evaluation.diversity.items()]
+        yield Section("Diversity", similarity_sentences(evaluation), tables)
     if evaluation.seams is not None:
         method = (
             "Patches across the borders of painted boxes, without lesion, against the same places of the scan that was "
             "painted on or similar ones nearby; logistic regression, cross-validated by case."
         )
         yield Section("Seams", [*seam_sentences(evaluation), method])
+
+
+def _similarity_table(name: str, found: Diversity) -> Table:
+    parts = {"real": found.real, "synthetic": found.synthetic, "synthetic minus real": found.difference}
+    caption = (
+        f"Mean {name} of pairs; 95 % intervals, {found.real.interval}; of the difference, {found.difference.interval}."
+    )
+    return Table(["", name, "n"], [[part, str(value), str(value.n)] for part, value in parts.items()], caption)
