@@ -101,6 +101,8 @@ class TrainingConfig(BaseModel):
         weight_decay: of AdamW.
         betas: of AdamW.
         warm_up: steps over which the learning rate rises from 0.
+        decay: of the learning rate after that: "none", or "cosine" to a twentieth at the last of ``steps``
+            (Loshchilov & Hutter 2017).
         clip: largest gradient norm.
         ema: decay of the moving average of weights; 0 keeps the last weights.
         flips: axes of space along which a case is mirrored half of the time.
@@ -118,6 +120,7 @@ class TrainingConfig(BaseModel):
     weight_decay: float = Field(default=0.01, ge=0)
     betas: tuple[_Decay, _Decay] = (0.9, 0.999)
     warm_up: int = Field(default=100, ge=0, le=MOST_STEPS)
+    decay: Literal["none", "cosine"] = "none"
     clip: float = Field(default=1.0, gt=0)
     ema: _Decay = 0.995
     flips: tuple[Annotated[int, Field(ge=0, le=9)], ...] = (0,)

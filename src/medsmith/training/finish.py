@@ -26,7 +26,9 @@ def steps_of(record: RunRecord, method: Method, reached: Mapping[str, Checkpoint
         stage.name: StageSteps(done=done.get(stage.name, 0), configured=method.training_of(stage).steps)
         for stage in method.stages()
     }
-    return trained | {name: steps for name, steps in kept_steps(record).items() if is_kept(record, reached.get(name))}
+    kept = {name for name in trained if is_kept(record, reached.get(name))}
+    behind = kept_steps(record)  # of older runs they are not recorded
+    return {name: behind.get(name, steps) for name, steps in trained.items() if name not in kept or name in behind}
 
 
 def _learned(method: Method, store: ExampleStore) -> Learned:

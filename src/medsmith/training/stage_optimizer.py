@@ -1,5 +1,6 @@
 """The trained parts of one stage, their optimizers and moving averages, and their state as tensors."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,19 @@ from medsmith.methods.base import Method
 from medsmith.methods.config import TrainingConfig
 from medsmith.networks.divided import divided_like
 from medsmith.runs.checkpoints import load_strict
+
+LAST_SHARE = 0.05
+"""Share of the learning rate that is left at the end of a cosine decay, and after it."""
+
+
+def learning_rate(training: TrainingConfig, step: int) -> float:
+    """The learning rate of a step, counted from 0: linear warm-up times the decay."""
+    risen = min(1.0, (step + 1) / (training.warm_up + 1))
+    if training.decay == "none":
+        return training.learning_rate * risen
+    done = min(step / training.steps, 1.0)
+    left = LAST_SHARE + (1 - LAST_SHARE) * 0.5 * (1 + math.cos(math.pi * done))
+    return training.learning_rate * risen * left
 
 
 def _kept_whole(_module: nn.Module) -> None:
@@ -59,8 +73,8 @@ class StageOptimizer:
             yield name, part
 
     def set_rate(self, step: int) -> None:
-        """Set the learning rate of a step: linear warm-up, then constant."""
-        rate = self._training.learning_rate * min(1.0, (step + 1) / (self._training.warm_up + 1))
+        """Set the learning rate of a step: linear warm-up, then constant or falling."""
+        rate = learning_rate(self._training, step)
         for optimizer in self.optimizers.values():
             for group in optimizer.param_groups:
                 group["lr"] = rate
