@@ -34,6 +34,7 @@ from medsmith.networks.limit import TooManyNumbersError, limited_numbers
 from medsmith.networks.precision import Compute
 from medsmith.runs.location import SHIPPED as SHIPPED
 from medsmith.runs.location import find_run as find_run
+from medsmith.runs.started_from import StartedFrom
 from medsmith.runs.steps import StageSteps
 
 FILES = ("run.json", "weights.safetensors", "memory.safetensors")
@@ -44,25 +45,6 @@ _UNSAVED = 2**20
 _WHOLE = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 _MEMORY_FORMATS = (torch.float32, torch.float64, *_WHOLE, torch.bool)
 _FINISH = "run the same train command again, or copy the folder again"
-
-
-@final
-class StartedFrom(BaseModel):
-    """The weights that a run started from.
-
-    Attributes:
-        weights: sha256 of their file.
-        copy_sha256: of the copy in the run folder.
-        cohort_hash: content hash of the cohort that they were trained on.
-        steps: stage -> steps behind them.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    weights: str
-    copy_sha256: str
-    cohort_hash: str
-    steps: Mapping[str, StageSteps] = {}
 
 
 @final

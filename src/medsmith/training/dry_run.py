@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import Any, final
@@ -19,6 +18,7 @@ from medsmith.formats.folders import check_can_be_made, check_outside
 from medsmith.formats.opening import format_bytes
 from medsmith.formats.temporary import temporary_folder
 from medsmith.methods import method_class
+from medsmith.methods.base import Stage
 from medsmith.methods.config import apply_settings
 from medsmith.progress import NullProgress, Progress
 from medsmith.runs.checkpoints import build_method
@@ -140,11 +140,10 @@ def forecast(
     check_can_be_made(run)
     progress = progress or NullProgress()
     count = device_count(devices, "cuda" if torch.cuda.is_available() else "cpu")
-    if start_from is not None:
-        preset, settings = settings_like(start_from, method, settings)
-    request = RunRequest(method, preset, tuple(settings), seed, budget.stage, "cpu", budget, monotonic(), start_from)
+    preset, given = settings_like(start_from, method, settings) if start_from else (preset, tuple(settings))
+    request = RunRequest(method, preset, given, seed, budget.stage, "cpu", budget, monotonic(), start_from)
     facts = _facts(request, cohort, run, progress)
-    choice = Choice(method, preset, tuple(settings), facts)
+    choice = Choice(method, preset, given, facts)
     built = choice.built()
     check_batches(count, built)
     stages = built.stages()
@@ -158,19 +157,24 @@ def forecast(
     wanted = [stage for stage in costs if budget.stage in (None, stage.name)]
     done = {stage.name: _steps_done(run, stage.name) for stage in wanted}
     left = tuple(_left(stage, done[stage.name], budget) for stage in wanted)
-    limit = budget.minutes if budget.elapsed_minutes is None else budget.elapsed_minutes
-    trained = sum(map(partial(_seconds_trained, run), (stage.name for stage in stages))) / 60
     tried = max(len(trial_ids(cohort, built)), 1)
     return TrainingForecast(
         run=run,
         cases=len(cohort),
         stages=left,
         done=done,
-        minutes=min(sum(stage.minutes for stage in left), math.inf if limit is None else max(limit - trained, 0.0)),
+        minutes=min(sum(stage.minutes for stage in left), _minutes_left(budget, run, stages)),
         examples_bytes=examples * len(cohort) // tried,
         decoded_bytes=_decoded(facts, len(cohort)),
         run_bytes=all_of_it - examples,
     )
+
+
+def _minutes_left(budget: Budget, run: Path, stages: Sequence[Stage]) -> float:
+    """Of the budget, less the training of earlier calls."""
+    limit = budget.minutes if budget.elapsed_minutes is None else budget.elapsed_minutes
+    trained = sum(_seconds_trained(run, stage.name) for stage in stages) / 60
+    return math.inf if limit is None else max(limit - trained, 0.0)
 
 
 def _facts(request: RunRequest, cohort: Cohort, run: Path, progress: Progress) -> Fingerprint:

@@ -16,9 +16,10 @@ from medsmith.formats.atomic import sha256_of, write_bytes
 from medsmith.methods import method_class
 from medsmith.methods.base import Method, Stage
 from medsmith.methods.config import flat_settings, validated
-from medsmith.runs.checkpoints import RunRecord, StartedFrom, load_method, load_strict, pack, read_record, unpack
+from medsmith.runs.checkpoints import RunRecord, load_method, load_strict, pack, read_record, unpack
 from medsmith.runs.folder import STARTED_FROM, Checkpoint
 from medsmith.runs.location import find_run
+from medsmith.runs.started_from import StartedFrom
 from medsmith.runs.steps import StageSteps
 
 _WEIGHTS, _MEMORY = "weights.", "memory."
