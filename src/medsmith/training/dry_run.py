@@ -157,14 +157,13 @@ def forecast(
     wanted = [stage for stage in costs if budget.stage in (None, stage.name)]
     done = {stage.name: _steps_done(run, stage.name) for stage in wanted}
     left = tuple(_left(stage, done[stage.name], budget) for stage in wanted)
-    tried = max(len(trial_ids(cohort, built)), 1)
     return TrainingForecast(
         run=run,
         cases=len(cohort),
         stages=left,
         done=done,
         minutes=min(sum(stage.minutes for stage in left), _minutes_left(budget, run, stages)),
-        examples_bytes=examples * len(cohort) // tried,
+        examples_bytes=examples * len(cohort) // max(len(trial_ids(cohort, built)), 1),
         decoded_bytes=_decoded(facts, len(cohort)),
         run_bytes=all_of_it - examples,
     )
