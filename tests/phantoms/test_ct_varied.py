@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 
-from medsmith.phantoms.ct.phantom import VARIED, sampled_case, sampled_type
+from medsmith.phantoms.ct.phantom import TORSO, VARIED, sampled_case, sampled_type
 from medsmith.phantoms.ct.varied import AREAS, DENSITIES, VARIATIONS
 from medsmith.phantoms.family import case_seed
 from medsmith.reports.organs import members_of
@@ -33,6 +33,12 @@ def test_every_density_is_as_frequent_in_each_type(reports: list[LesionReport]) 
         found = Counter(report.density for report in solid if kinds in str(report.lesion_type))
         shares = np.array([found[density] for density in DENSITIES]) / found.total()
         np.testing.assert_allclose(shares, 1 / len(DENSITIES), atol=0.09)
+
+
+def test_rings_are_as_rare_by_the_rules_as_the_page_says(reports: list[LesionReport]) -> None:
+    by_rules = [TORSO.report(*sampled_type(TORSO, seed), seed).density for seed in SEEDS]
+    assert np.mean([density == "ring enhancement" for density in by_rules]) == pytest.approx(0.01, abs=0.01)
+    assert np.mean([report.density == "ring enhancement" for report in reports]) > 0.08
 
 
 def test_margin_and_texture_are_independent(reports: list[LesionReport]) -> None:

@@ -140,7 +140,7 @@ def forecast(
     check_can_be_made(run)
     progress = progress or NullProgress()
     count = device_count(devices, "cuda" if torch.cuda.is_available() else "cpu")
-    preset, given = settings_like(start_from, method, settings) if start_from else (preset, tuple(settings))
+    preset, given = settings_like(start_from, method, settings) if start_from is not None else (preset, tuple(settings))
     request = RunRequest(method, preset, given, seed, budget.stage, "cpu", budget, monotonic(), start_from)
     facts = _facts(request, cohort, run, progress)
     choice = Choice(method, preset, given, facts)

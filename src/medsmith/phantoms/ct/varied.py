@@ -1,7 +1,8 @@
 """Reports whose density, texture, margin and areas are drawn independently of each other and of type and organ.
 
-By the rules of the types a ring enhances in 3 % of the lesions, and a texture can be told from the organ: a network
-that learns from them need not read the word. Here no attribute of the image tells another, but where two contradict.
+By the rules of the types a ring enhances in about 1 % of the lesions, and a texture can be told from the organ: a
+network that learns from them need not read the word. Here no attribute of the image tells another, but where two
+contradict.
 """
 
 from collections.abc import Sequence

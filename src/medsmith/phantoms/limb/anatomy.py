@@ -32,8 +32,6 @@ CORTEX_SHARE = (0.25, 0.5)
 TWO_BONES = 0.35
 VESSELS, VESSEL_MM = (2, 5), (2.0, 4.5)
 
-Waves = Float64[np.ndarray, "h"]
-
 
 @final
 @dataclass(frozen=True)
@@ -66,7 +64,7 @@ class Limb:
         taper: change of the radius per mm along z, as a share.
         lean: mm along x and y that the axis moves per mm along z.
         bones: one or two.
-        vessels: of the deep bundle and below the skin.
+        vessels: at the first bone, and anywhere in the limb.
         muscles: a point of each muscle, as shares of the radius.
         septum: thickness of the fat between muscles, mm.
     """
@@ -170,7 +168,7 @@ def _bones(rng: np.random.Generator, radius: float) -> tuple[Rod, ...]:
 
 
 def _vessels(rng: np.random.Generator, radius: float, bones: Sequence[Rod]) -> tuple[Rod, ...]:
-    """Vessels at a bone, and as many anywhere in the limb."""
+    """Vessels in turn at the first bone and anywhere in the limb."""
     bone, found = bones[0], []
     for number in range(int(rng.integers(*VESSELS, endpoint=True))):
         size, turn = float(rng.uniform(*VESSEL_MM)), rng.uniform(0, 2 * np.pi)

@@ -47,7 +47,8 @@ def render(limb: Limb, tumor: Tumor, levels: Levels, grid: Grid, low: Point, see
     Args:
         limb: geometry.
         tumor: in it.
-        levels: tissue -> its value: air, skin, fat, muscle, vessel, cortex, marrow, tumor, patch.
+        levels: tissue -> its value: air, skin, fat, muscle, vessel, cortex, marrow, tumor, patch; and
+            "texture", the standard deviation inside the tumor.
         grid: voxels.
         low: lower corner of the grid, patient mm.
         seed: of the textures.

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Literal, final
+from typing import final
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from medsmith.phantoms.space import Field, Grid, Point, stream
 
 LONGEST_MM = (50.0, 200.0)
 WIDTH_SHARE = (0.4, 0.95)
-"""Edges across the limb over the longest one, which runs along it."""
+"""The two other edges over the longest one."""
 ALONG = 0.8
 """How often the longest edge runs along the limb."""
 ROUNDISH, LOBULATED = Bumps((4, 8), (0.08, 0.3), (0.35, 0.7)), Bumps((8, 14), (0.2, 0.5), (0.25, 0.45))
@@ -25,7 +25,6 @@ ENCAPSULATED, CAPSULE_MM = 0.3, (0.3, 1.5)
 """How often fat surrounds a tumor, and its thickness."""
 BULGE_MM = 8.0
 """Over which the skin passes into a bulge."""
-Depth = Literal["deep", "superficial"]
 DEPTHS: Mapping[str, float] = MappingProxyType({"deep": 0.7, "superficial": 0.3})
 """Below the fascia, between muscles, or above it in the fat."""
 KINDS: Mapping[str, float] = MappingProxyType({"like muscle": 0.75, "with fat": 0.13, "with blood": 0.12})
@@ -40,8 +39,8 @@ class Tumor:
     Attributes:
         body: its surface, without the bones that it grows around.
         edges_mm: of its box.
-        depth: against the fascia.
-        kind: of its tissue.
+        depth: key of ``DEPTHS``.
+        kind: of its tissue, key of ``KINDS``.
         lobulated: or smooth.
         shell: thickness of the tissue over it, mm.
         capsule: thickness of the fat around it, mm.
@@ -50,7 +49,7 @@ class Tumor:
 
     body: LesionBody
     edges_mm: Point
-    depth: Depth
+    depth: str
     kind: str
     lobulated: bool
     shell: float
@@ -58,7 +57,7 @@ class Tumor:
     grain: float
 
     def distance(self, grid: Grid, limb: Limb) -> Field:
-        """Distance to its surface, mm: it grows around bones and not through the skin."""
+        """Distance to its surface, mm, a millimeter away from the bones, which it grows around."""
         found = self.body.distance(grid)
         for bone in limb.bones:
             found = np.maximum(found, np.float32(1) - limb.rod(grid, bone))
@@ -83,7 +82,7 @@ def sample_tumor(seed: int, limb: Limb, edges: Point) -> Tumor:
         edges: of its box, mm.
     """
     rng = stream(seed, "tumor")
-    depth: Depth = "deep" if choose(DEPTHS, rng) == "deep" else "superficial"
+    depth = choose(DEPTHS, rng)
     lobulated = bool(rng.random() < LOBULATED_SHARE)
     bone = limb.bones[0]
     turn = np.arctan2(-bone.y, -bone.x) + rng.uniform(-1.2, 1.2)

@@ -97,6 +97,7 @@ def _ct_levels(tumor: Tumor, rng: np.random.Generator) -> Levels:
 
 def _ct_scanned(image: Field, rng: np.random.Generator) -> Field:
     sd = np.float32(rng.uniform(*CT_NOISE))
+    # Voxels are wider than the grain of a scanner's kernel (`tissue.scanner_noise`), so that their noise is white.
     noise = rng.standard_normal(image.shape, dtype=np.float32) * sd
     return np.asarray(np.rint(np.clip(image + noise, -1024, 3071)))
 
