@@ -70,6 +70,7 @@ class PaintConfig(BaseModel):
         amplitude: factor on voxels before noise is added (Chen 2023); latents already have unit variance. Tissues
             differ by a twentieth of model space, so without it unit noise hides texture, margin and density.
         reach_mm: the inpainted region ends this far outside the mask, so that margins can be synthesized.
+        edge: of the mask that LINet is given: "sharp" (the paper), or "reported", as wide as the report's margin.
         norm: of the error: "l1" (equation 5) or "l2".
         mask_head: weight of the Dice loss of a predicted mask (the released code); 0 predicts none.
         guidance: weight of classifier-free guidance; 1 is the network alone.
@@ -86,6 +87,7 @@ class PaintConfig(BaseModel):
     space: Literal["latent", "voxels"] = "voxels"
     amplitude: float = Field(default=5.0, gt=0)
     reach_mm: float = Field(default=3.0, ge=0)
+    edge: Literal["sharp", "reported"] = "sharp"
     norm: Literal["l1", "l2"] = "l2"
     mask_head: float = Field(default=0.0, ge=0)
     guidance: float = Field(default=1.5, ge=0)

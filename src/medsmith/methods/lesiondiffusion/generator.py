@@ -17,8 +17,9 @@ from medsmith.insertion.box import Box
 from medsmith.insertion.context import context_of
 from medsmith.insertion.frame import Frame, FrameConfig
 from medsmith.insertion.organ_map import OrganMap
-from medsmith.insertion.shape import Field, deformed_ellipsoid, inpainting_region
+from medsmith.insertion.shape import Field, deformed_ellipsoid
 from medsmith.methods.lesiondiffusion.linet import LINet
+from medsmith.methods.lesiondiffusion.linet_mask import linet_mask
 from medsmith.methods.lesiondiffusion.lmnet import LMNet, context_of_batch
 from medsmith.networks.latent import LatentSpace, on_latent_grid
 from medsmith.networks.tiling import decode_in_tiles, encode_in_tiles
@@ -139,8 +140,8 @@ class LINetSampler:
     def __call__(self, image: Field, share: Field, frame: Frame, report: LesionReport, seed: int) -> Field:
         """The cube with the lesion, HU."""
         config, device = self.net.config, next(self.net.parameters()).device
-        inpainted = inpainting_region(share, frame.spacing_mm, config.reach_mm).astype(np.float32)
-        lesion, region = (torch.from_numpy(each)[None, None].to(device) for each in (share, inpainted))
+        given = linet_mask(share, frame.spacing_mm, report, config)
+        lesion, region = (torch.from_numpy(each)[None, None].to(device) for each in given)
         cube = torch.from_numpy(hu_to_model(image))[None, None].to(device)
         whole = frame.size // self.space.factor  # one tile, where memory holds it
         background = encode_in_tiles(self.space, cube, whole)

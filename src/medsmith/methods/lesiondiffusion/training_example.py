@@ -10,8 +10,8 @@ from medsmith.data.hounsfield_scale import hu_to_model
 from medsmith.insertion.annotated_lesion import largest_lesion
 from medsmith.insertion.context import context_of
 from medsmith.insertion.frame import AIR_HU
-from medsmith.insertion.shape import inpainting_region
 from medsmith.methods.lesiondiffusion.config import LesionDiffusionConfig
+from medsmith.methods.lesiondiffusion.linet_mask import linet_mask
 from medsmith.text.embeddings import PhraseTable
 
 
@@ -43,8 +43,8 @@ def training_example(case: Case, config: LesionDiffusionConfig, tables: tuple[Ph
     if case.image is None:
         return example
     image = hu_to_model(image_frame.resample_in(canonical_view(case.image[0], case.geometry), AIR_HU))
-    share = image_frame.resample_in(lesion.mask, 0.0)
-    region = inpainting_region(share, image_frame.spacing_mm, config.paint.reach_mm)
+    covered = image_frame.resample_in(lesion.mask, 0.0)
+    share, region = linet_mask(covered, image_frame.spacing_mm, lesion.report, config.paint)
     return example | {
         "image": torch.from_numpy(image)[None].half(),
         "lesion": torch.from_numpy(share)[None].half(),
