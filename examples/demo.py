@@ -18,7 +18,7 @@ from medsmith.evaluation.pages.image_grid import image_grid
 from medsmith.evaluation.pages.sheets import legend_of, plane_tiles
 from medsmith.formats.atomic import write_bytes
 from medsmith.phantoms.families import find_family
-from medsmith.phantoms.family import write_phantom
+from medsmith.phantoms.writing import write_phantom
 from medsmith.progress import ConsoleProgress
 from medsmith.reports.reading import read_report
 from medsmith.synthesis import lesions_line, write_lesions_page, write_steering_page

@@ -9,7 +9,7 @@ from medsmith import Budget, Cohort, evaluate, synthesize, train
 from medsmith.evaluation import summary_lines
 from medsmith.formats.atomic import write_bytes
 from medsmith.phantoms.families import find_family
-from medsmith.phantoms.family import write_phantom
+from medsmith.phantoms.writing import write_phantom
 from medsmith.preparation.crop import CropOptions, crop
 from medsmith.progress import ConsoleProgress
 from medsmith.runs.checkpoints import export_weights

@@ -13,7 +13,7 @@ from typing import Literal
 
 from medsmith import Budget, Case, Cohort, train
 from medsmith.phantoms.families import find_family
-from medsmith.phantoms.family import write_phantom
+from medsmith.phantoms.writing import write_phantom
 from medsmith.preparation import merge
 from medsmith.progress import ConsoleProgress
 from medsmith.reports.schema import LesionReport, ScanReport

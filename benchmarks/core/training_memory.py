@@ -23,7 +23,7 @@ import numpy as np
 
 from medsmith.cases.cohort import Cohort
 from medsmith.phantoms.families import find_family
-from medsmith.phantoms.family import write_phantom
+from medsmith.phantoms.writing import write_phantom
 
 HERE = Path(__file__).parent
 SMALL, LARGE, EDGE = 50, 2000, 64

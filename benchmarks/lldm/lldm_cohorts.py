@@ -24,7 +24,7 @@ from medsmith import Cohort
 from medsmith.cases.case import Case
 from medsmith.errors import MedsmithError
 from medsmith.phantoms.families import find_family
-from medsmith.phantoms.family import write_phantom
+from medsmith.phantoms.writing import write_phantom
 from medsmith.preparation import PrepareOptions, prepare
 from medsmith.preparation.crop import CropOptions, crop
 from medsmith.progress import ConsoleProgress

@@ -21,11 +21,11 @@ from cohorts import LABELS
 
 from medsmith import Cohort
 from medsmith.cases.case import Case
+from medsmith.cases.stretching import stretch
 from medsmith.errors import MedsmithError
 from medsmith.geometry import Geometry
 from medsmith.phantoms.families import find_family
 from medsmith.phantoms.family import case_seed
-from medsmith.preparation.stretching import stretch
 from medsmith.progress import ConsoleProgress
 
 FAMILY = "chest-healthy"

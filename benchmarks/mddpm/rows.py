@@ -19,6 +19,7 @@ from cohorts import fitted_space
 
 from medsmith import Cohort, synthesize
 from medsmith.cases.case import Case
+from medsmith.cases.stretching import stretch
 from medsmith.data.scaling import model_to_image
 from medsmith.diffusion import derive_seed
 from medsmith.diffusion.image_guidance import COMBINATIONS
@@ -29,7 +30,6 @@ from medsmith.methods.mddpm import Mddpm
 from medsmith.methods.mddpm.request import MddpmRequest
 from medsmith.phantoms.families import find_family
 from medsmith.phantoms.family import case_seed
-from medsmith.preparation.stretching import stretch
 from medsmith.progress import ConsoleProgress
 from medsmith.runs.checkpoints import load_method
 from medsmith.synthesis import SynthesisOptions

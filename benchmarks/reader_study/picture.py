@@ -14,7 +14,7 @@ from browser import open_browser
 from medsmith.cases.cohort import Cohort
 from medsmith.evaluation.reader_study import StudyPlan, create_study
 from medsmith.phantoms.families import find_family
-from medsmith.phantoms.family import write_phantom
+from medsmith.phantoms.writing import write_phantom
 
 OUT = Path(__file__).parents[2] / "docs" / "reader-study.png"
 COUNT, SIZE = 6, 128

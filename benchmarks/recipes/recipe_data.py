@@ -12,9 +12,7 @@ from recipe_phantoms import (
     STRETCHED,
     Procedural,
     chest_picture,
-    lesions_alone,
     selected_labels,
-    stretched_lesions,
 )
 
 from medsmith import Cohort
@@ -266,7 +264,7 @@ DATA: Mapping[str, DataSet] = {
         None,
         {"copypaste": Source("copypaste", grid=False), "segguided": segguided(settings=SMALL_3D)},
         Sizes("8", edge=32, steps=500, count=50, course=400, batch=4),
-        phantoms=Procedural("limb-mr", edge=48, like_real=stretched_lesions, count=200),
+        phantoms=Procedural("limb-mr", edge=48, count=200),
         looked_at=LOOKED_AT,
     ),
     "sarcoma-ct": DataSet(
@@ -282,6 +280,6 @@ DATA: Mapping[str, DataSet] = {
         },
         Sizes("8", edge=32, steps=500, count=40, course=400, batch=4),
         window=(-160, 240),
-        phantoms=Procedural("limb-ct", edge=48, like_real=lesions_alone, count=200),
+        phantoms=Procedural("limb-ct", edge=48, count=200),
     ),
 }

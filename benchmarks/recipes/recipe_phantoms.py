@@ -1,7 +1,7 @@
 """Procedural phantoms beside the real cases of a data set: with its labels, stored as its images are."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import final
 
@@ -10,10 +10,10 @@ from scipy import ndimage
 
 from medsmith import Cohort
 from medsmith.cases.case import Case
+from medsmith.cases.stretching import stretch
 from medsmith.geometry import Geometry
 from medsmith.phantoms.families import find_family
-from medsmith.phantoms.family import write_phantom
-from medsmith.preparation.stretching import stretch
+from medsmith.phantoms.writing import write_phantom
 from medsmith.progress import ConsoleProgress
 
 PHANTOMS = "phantoms"
@@ -32,7 +32,8 @@ class Procedural:
     Attributes:
         family: of the phantoms.
         edge: of their grid.
-        like_real: (phantom, labels of the data set) -> the same as a case of the data set; None where it is one.
+        like_real: (phantom, labels of the data set) -> the same as a case of the data set; None where the labels and
+            gray values are all that is taken over (`medsmith phantom --like`).
         count: of them; 0 for as many as there are synthetic cases of the other sources.
     """
 
@@ -50,7 +51,8 @@ class Procedural:
             real: cohort whose labels, channels and file type they take.
         """
         family = find_family(self.family)
-        made = write_phantom(family, work / PHANTOMS, self.count or count, SEED, self.edge, ConsoleProgress())
+        like = real if self.like_real is None else None
+        made = write_phantom(family, work / PHANTOMS, self.count or count, SEED, self.edge, ConsoleProgress(), like)
         if self.like_real is None:
             return made
         out = work / f"{PHANTOMS}-like-real"
@@ -70,18 +72,6 @@ def selected_labels(labels: np.ndarray, theirs: Names, ours: Names) -> np.ndarra
     for name in ours.keys() & theirs.keys() - {"background"}:
         found[labels == theirs[name]] = ours[name]
     return found
-
-
-def lesions_alone(phantom: Case, names: Names) -> Case:
-    """Lesions have the one label of the data set."""
-    (value,) = (value for name, value in names.items() if name != "background")
-    labels = (phantom.require_labels() == phantom.label_names["lesion"]).astype(np.uint8) * value
-    return replace(phantom, labels=labels, label_names=names, report=None)
-
-
-def stretched_lesions(phantom: Case, names: Names) -> Case:
-    """As ``lesions_alone``, the gray values stretched as those of the real images."""
-    return stretch(lesions_alone(phantom, names), STRETCHED)
 
 
 def chest_picture(phantom: Case, names: Names) -> Case:

@@ -21,8 +21,8 @@ from medsmith.phantoms.chest.anatomy import LABELS, sample_anatomy
 from medsmith.phantoms.chest.patient import LEVEL_MM, PHASE_SHARES, Patient, sample_patient
 from medsmith.phantoms.chest.scanner import NOISE_HU, sample_scanner
 from medsmith.phantoms.families import find_family
-from medsmith.phantoms.family import write_phantom
 from medsmith.phantoms.space import Grid
+from medsmith.phantoms.writing import write_phantom
 from narrowing import present
 
 SEEDS = range(13)

@@ -14,7 +14,8 @@ from medsmith.cases.cohort import Cohort
 from medsmith.errors import CohortError, MedsmithError, RequestError
 from medsmith.geometry import Geometry
 from medsmith.phantoms.families import FAMILIES, find_family
-from medsmith.phantoms.family import PhantomFamily, case_id, case_seed, write_phantom
+from medsmith.phantoms.family import PhantomFamily, case_id, case_seed
+from medsmith.phantoms.writing import write_phantom
 from medsmith.progress import Advance, SecondsLeft, unlimited
 
 BREAST = FAMILIES["breast"]

@@ -20,7 +20,6 @@ from medsmith.cases.case import Case
 from medsmith.cases.cohort import Cohort
 from medsmith.errors import RequestError
 from medsmith.phantoms.families import find_family
-from medsmith.phantoms.family import write_phantom
 from medsmith.phantoms.liver.anatomy import LiverAnatomy, sample_anatomy
 from medsmith.phantoms.liver.courses import section_at
 from medsmith.phantoms.liver.organ import FIELD_MM
@@ -31,6 +30,7 @@ from medsmith.phantoms.liver.tumors import COUNT_SHARES, DIAMETER_LIMITS_MM, DIA
 from medsmith.phantoms.liver.veins import LEAF_MM, MURRAY, Tree
 from medsmith.phantoms.solids import Tubes
 from medsmith.phantoms.space import Displacement, Grid, Warp
+from medsmith.phantoms.writing import write_phantom
 from narrowing import present
 
 FAMILY = find_family("liver-mr")

@@ -16,7 +16,7 @@ from medsmith.errors import MedsmithError
 from medsmith.formats.lock import hold_output
 from medsmith.formats.volume import ReadOptions
 from medsmith.phantoms.families import find_family
-from medsmith.phantoms.family import write_phantom
+from medsmith.phantoms.writing import write_phantom
 from medsmith.preparation.options import PrepareOptions
 from medsmith.preparation.pairing import portable_id
 from medsmith.preparation.prepare import RECORD, prepare

@@ -57,11 +57,15 @@ def phantom(
             "liver-mr 32 to 192 voxels, and 0.4 times as many slices, rounded up to a multiple of 8."
         ),
     ] = 128,
+    like: Annotated[
+        Path | None,
+        typer.Option(help="Cohort whose labels, channel name and gray values the phantoms take over."),
+    ] = None,
 ) -> None:
     """Create a cohort of procedural phantoms with exact ground truth (images, labels and reports)."""
     from medsmith.phantoms.families import phantom as write_cohort
 
-    _tell(write_cohort(family, out, count, seed=seed, size=size, progress=terminal().progress))
+    _tell(write_cohort(family, out, count, seed=seed, size=size, like=like, progress=terminal().progress))
 
 
 @app.command()

@@ -54,7 +54,10 @@ ResultsFolder = Annotated[Path, typer.Option(help="Output folder for the results
 MoreCases = Annotated[Path | None, typer.Option(help="Further real cases, for an arm that shows what they bring.")]
 ProceduralCases = Annotated[
     Path | None,
-    typer.Option(help="Phantoms of the same kind, for an arm that mixes them with the real cases, as R + S does S."),
+    typer.Option(
+        help="Phantoms of the same kind (phantom --like REAL), for an arm that mixes them with the real cases, as R + "
+        "S does S."
+    ),
 ]
 GeneratorCohort = Annotated[
     Path | None, typer.Option(help="Cohort the generator was trained on, kept apart from TEST; default: REAL.")

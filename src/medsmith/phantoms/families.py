@@ -5,6 +5,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from medsmith.cases.cohort import Cohort
+from medsmith.cases.cohort_like import CohortLike, as_cohort
 from medsmith.errors import RequestError, similar
 from medsmith.phantoms.breast.phantom import BreastPhantom
 from medsmith.phantoms.chest.phantom import ChestPhantom, HealthyChestPhantom
@@ -15,9 +16,10 @@ from medsmith.phantoms.ct.phantom import (
     HealthyCtPhantom,
     VariedCtPhantom,
 )
-from medsmith.phantoms.family import PhantomFamily, write_phantom
+from medsmith.phantoms.family import PhantomFamily
 from medsmith.phantoms.limb.phantom import LimbCtPhantom, LimbMrPhantom
 from medsmith.phantoms.liver.phantom import LiverMrPhantom
+from medsmith.phantoms.writing import write_phantom
 from medsmith.progress import Progress
 
 _ALL = (
@@ -55,9 +57,10 @@ def phantom(
     *,
     seed: int = 0,
     size: int = 128,
+    like: CohortLike | None = None,
     progress: Progress | None = None,
 ) -> Cohort:
-    """Writes a cohort of procedural cases; a second call resumes an interrupted one (see ``family.write_phantom``).
+    """Writes a cohort of procedural cases; a second call resumes an interrupted one (see ``writing.write_phantom``).
 
     Args:
         family: key of ``FAMILIES``, such as "ct".
@@ -65,10 +68,13 @@ def phantom(
         count: number of cases.
         seed: of the cohort.
         size: edge of the grid in pixels or voxels.
+        like: cohort whose labels, channel names and gray values the phantoms take over, to train beside its cases.
         progress: of the cases.
 
     Raises:
         RequestError: there is no such family, or count, seed or size is out of range.
-        CohortError: the folder holds other cases, or another process writes to it.
+        CohortError: the folder holds other cases, another process writes to it, or the family does not show what
+            ``like`` does.
     """
-    return write_phantom(find_family(family), Path(out), count, seed, size, progress)
+    shown = None if like is None else as_cohort(like)
+    return write_phantom(find_family(family), Path(out), count, seed, size, progress, shown)

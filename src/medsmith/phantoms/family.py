@@ -1,24 +1,13 @@
-"""The base class of phantom families, and writing of a cohort of procedural cases.
-
-A family generates one case from one seed. What all families share is here: a seed per case, resuming, and refusing
-a folder with other content.
-"""
+"""The base class of phantom families: a family generates one case from one seed."""
 
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from medsmith import __version__
 from medsmith.cases.case import Case, Json
-from medsmith.cases.cohort import Cohort
-from medsmith.cases.integrity import MOST_CASES
-from medsmith.cases.nnunet_folder import PROVENANCE
-from medsmith.errors import CohortError, RequestError
-from medsmith.formats.json_file import read_json
-from medsmith.formats.lock import hold_output
-from medsmith.progress import NullProgress, Progress, advancing
+from medsmith.errors import RequestError
 
 
 class PhantomFamily(ABC):
@@ -29,7 +18,8 @@ class PhantomFamily(ABC):
         revision: raised whenever the bytes of a seed change.
         channel_names: one name per image channel.
         label_names: label name -> value; "background" is 0.
-        file_ending: ".png" for pictures, ".nii.gz" for volumes.
+        file_ending: ".png" for pictures, ".nii.gz" for volumes and slices with a spacing.
+        dimensions: of its cases.
         sizes: smallest and largest edge of the grid in pixels or voxels.
     """
 
@@ -38,6 +28,7 @@ class PhantomFamily(ABC):
     channel_names: ClassVar[tuple[str, ...]]
     label_names: ClassVar[Mapping[str, int]]
     file_ending: ClassVar[str]
+    dimensions: ClassVar[Literal[2, 3]] = 3
     sizes: ClassVar[tuple[int, int]]
 
     @abstractmethod
@@ -90,82 +81,3 @@ def case_seed(family: str, seed: int, index: int) -> int:
 def case_id(family: str, index: int) -> str:
     """The id of one case of a cohort."""
     return f"{family}-{index:05d}"
-
-
-def write_phantom(
-    family: PhantomFamily,
-    out: Path,
-    count: int,
-    seed: int,
-    size: int,
-    progress: Progress | None = None,
-) -> Cohort:
-    """Writes a cohort of `count` cases; a second call resumes an interrupted one.
-
-    Args:
-        family: of the cases.
-        out: the cohort's folder, new or from an interrupted call with the same arguments.
-        count: number of cases, 1 or more.
-        seed: of the cohort, 0 or more.
-        size: edge of the grid in pixels or voxels.
-        progress: of the cases.
-
-    Returns:
-        The finished cohort.
-
-    Raises:
-        RequestError: count, seed or size is out of range.
-        CohortError: the folder holds other cases, or another process writes to it.
-    """
-    _require_request(family, count, seed, size)
-    with hold_output(out):
-        cohort = Cohort.create(
-            out,
-            channel_names=family.channel_names,
-            label_names=family.label_names,
-            file_ending=family.file_ending,
-            description=f"Procedural {family.name} phantoms. Synthetic research data, not for diagnosis.",
-        )
-        seeds = {case_id(family.name, index): case_seed(family.name, seed, index) for index in range(count)}
-        _require_own_cases(cohort, family, {name: family.provenance(own, size) for name, own in seeds.items()})
-        missing = [name for name in seeds if name not in cohort]
-        with (progress or NullProgress()).task(f"phantom {family.name}", count, count - len(missing)) as advance:
-            cohort.write_all(missing, advancing(lambda name: family.make(seeds[name], name, size), advance))
-        cohort.finish()
-    return Cohort.open(out)
-
-
-def _require_request(family: PhantomFamily, count: int, seed: int, size: int) -> None:
-    """Checks the arguments before anything is written."""
-    family.require_size(size)
-    subject = f"phantom {family.name}"
-    if not 1 <= count <= MOST_CASES:
-        raise RequestError(subject, f"count {count}", f"a cohort has 1 to {MOST_CASES} cases")
-    if seed < 0:
-        raise RequestError(subject, f"seed {seed}", "seeds are 0 or more", "choose --seed 0 or more")
-
-
-def _require_own_cases(cohort: Cohort, family: PhantomFamily, wanted: Mapping[str, Json]) -> None:
-    """Refuses a folder with other cases, before anything is written."""
-    foreign = [name for name in cohort.ids if name not in wanted]
-    if foreign:
-        raise CohortError(
-            cohort.root,
-            f"holds {len(foreign)} other cases, {foreign[0]} first",
-            f"{len(wanted)} {family.name} phantoms are requested",
-            "choose a new folder",
-        )
-    for name in cohort.ids:
-        _require_same(cohort.root / PROVENANCE / f"{name}.json", wanted[name])
-
-
-def _require_same(path: Path, wanted: Json) -> None:
-    """Refuses to resume a cohort of another seed, size or version."""
-    found = read_json(path)
-    changed = [key for key in wanted if found.get(key) != wanted[key]]
-    if changed:
-        raise CohortError(
-            path,
-            f"was made with another {changed[0]}",
-            cure="choose a new folder, or the options that started this one",
-        )

@@ -14,6 +14,7 @@ from medsmith.cases.case import Case
 from medsmith.cases.case_files import CaseFiles
 from medsmith.cases.cohort import Cohort
 from medsmith.cases.hounsfield import clip_padding, hounsfield_scores, is_ct
+from medsmith.cases.stretching import check_percentiles, stretch
 from medsmith.errors import CohortError, RequestError, similar
 from medsmith.formats.folders import as_folder, check_disjoint_folders
 from medsmith.preparation.notes import with_clipped
@@ -24,7 +25,6 @@ from medsmith.preparation.quality import check_reported, inspect, looks_like_noi
 from medsmith.preparation.recorded import pending_ids, recorded
 from medsmith.preparation.source import Source
 from medsmith.preparation.sources import find_source, map_cases
-from medsmith.preparation.stretching import check_percentiles, stretch
 from medsmith.progress import NullProgress, Progress, advancing, silent
 
 __all__ = ["RECORD", "PrepareOptions", "prepare"]

@@ -11,10 +11,12 @@ from medsmith.methods.lesiondiffusion.linet_mask import linet_mask
 from medsmith.methods.lesiondiffusion.training_example import training_example
 from medsmith.phantoms.families import find_family
 from medsmith.reports.schema import LesionReport
+from medsmith.reports.vocabulary import Surface
 from medsmith.text.embeddings import PhraseTable
 
 SPACING_MM, SIZE = 1.5, 16
-SHARP, BLURRED = "well-defined margin", "ill-defined margin"
+SHARP: Surface = "well-defined margin"
+BLURRED: Surface = "ill-defined margin"
 
 
 def slab():
@@ -49,8 +51,9 @@ def test_a_reported_edge_falls_over_its_width_in_the_closed_form():
 @pytest.mark.parametrize("surface", [SHARP, BLURRED])
 def test_an_example_of_training_holds_the_edge_of_its_report(surface):
     case = find_family("ct-varied").make(3, "one", 48)
-    (lesion,) = case.report["lesions"]
-    case = replace(case, report={**case.report, "lesions": [{**lesion, "surface": surface}]})
+    report = case.report or {}
+    (lesion,) = report["lesions"]
+    case = replace(case, report={**report, "lesions": [{**lesion, "surface": surface}]})
     tables = (PhraseTable.load(),) * 2
     sharp, reported = (
         training_example(case, LesionDiffusionConfig(paint=config_of(edge)), tables) for edge in ("sharp", "reported")

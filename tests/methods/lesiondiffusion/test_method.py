@@ -26,7 +26,7 @@ from medsmith.methods.lesiondiffusion import LesionDiffusion, generator
 from medsmith.methods.lesiondiffusion.config import LesionDiffusionConfig
 from medsmith.methods.lesiondiffusion.request import LesionDiffusionRequest
 from medsmith.phantoms.families import find_family
-from medsmith.phantoms.family import write_phantom
+from medsmith.phantoms.writing import write_phantom
 from medsmith.preparation import merge
 from medsmith.reports.schema import LesionReport
 from medsmith.runs.checkpoints import load_method

@@ -7,7 +7,7 @@ every size. Echo levels are in dB below white; the picture is their log-compress
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, ClassVar, final
+from typing import Any, ClassVar, Literal, final
 
 import numpy as np
 from jaxtyping import Bool, UInt8
@@ -77,6 +77,7 @@ class BreastPhantom(PhantomFamily):
     channel_names: ClassVar[tuple[str, ...]] = ("ultrasound",)
     label_names: ClassVar[Mapping[str, int]] = MappingProxyType({"background": 0, "lesion": 1})
     file_ending: ClassVar[str] = ".png"
+    dimensions: ClassVar[Literal[2, 3]] = 2
     sizes: ClassVar[tuple[int, int]] = (32, NATIVE)
 
     def make(self, seed: int, id: str, size: int) -> Case:

@@ -6,7 +6,7 @@ Everything is defined in mm, so that a seed gives the same patient at every size
 from collections.abc import Mapping
 from dataclasses import asdict
 from types import MappingProxyType
-from typing import ClassVar, final
+from typing import ClassVar, Literal, final
 
 import numpy as np
 
@@ -32,6 +32,7 @@ class ChestPhantom(PhantomFamily):
     channel_names: ClassVar[tuple[str, ...]] = ("CT",)
     label_names: ClassVar[Mapping[str, int]] = MappingProxyType({**LABELS, "nodule": len(LABELS)})
     file_ending: ClassVar[str] = ".nii.gz"
+    dimensions: ClassVar[Literal[2, 3]] = 2
     sizes: ClassVar[tuple[int, int]] = SIZES
 
     def make(self, seed: int, id: str, size: int) -> Case:
@@ -53,6 +54,7 @@ class HealthyChestPhantom(PhantomFamily):
     channel_names: ClassVar[tuple[str, ...]] = ("CT",)
     label_names: ClassVar[Mapping[str, int]] = LABELS
     file_ending: ClassVar[str] = ".nii.gz"
+    dimensions: ClassVar[Literal[2, 3]] = 2
     sizes: ClassVar[tuple[int, int]] = SIZES
 
     def make(self, seed: int, id: str, size: int) -> Case:

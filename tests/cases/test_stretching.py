@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 
 from medsmith.cases.case import Case
 from medsmith.cases.cohort import Cohort
+from medsmith.cases.stretching import stretch
 from medsmith.errors import RequestError
 from medsmith.geometry import Geometry
 from medsmith.preparation import PrepareOptions, prepare
-from medsmith.preparation.stretching import stretch
 
 
 def case_of(values, id="case_0"):
