@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from medsmith.evaluation.adherence import adherence as adherence
     from medsmith.evaluation.downstream import SegmenterConfig as SegmenterConfig
     from medsmith.evaluation.downstream import UtilityOptions as UtilityOptions
-    from medsmith.evaluation.downstream import utility as utility
+    from medsmith.evaluation.downstream.utility import utility as utility
     from medsmith.evaluation.overall import evaluate_all as evaluate_all
     from medsmith.evaluation.reader_study import StudyPlan as StudyPlan
     from medsmith.evaluation.reader_study import create_study as create_study

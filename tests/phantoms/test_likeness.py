@@ -42,11 +42,14 @@ def test_the_only_label_is_that_of_the_lesions_and_gray_values_fill_8_bits(tmp_p
         assert (ours.provenance or {})["like"] == {"label_names": {"background": 0, "tumor": 1}, "eight_bit": True}
 
 
-@pytest.mark.parametrize(("channel", "stored"), [("CT", np.int16), ("CT", np.uint8), ("MR", np.int16)])
-def test_gray_values_in_hounsfield_units_or_more_than_8_bits_stay(tmp_path, channel, stored):
+@pytest.mark.parametrize(
+    ("family", "channel", "stored"),
+    [("limb-ct", "CT", np.int16), ("limb-ct", "CT", np.uint8), ("limb-mr", "T2", np.int16)],
+)
+def test_gray_values_in_hounsfield_units_or_more_than_8_bits_stay(tmp_path, family, channel, stored):
     real = real_cohort(tmp_path / "real", {"background": 0, "lesion": 1}, (channel,), stored=stored)
-    (like,) = phantom("limb-ct", tmp_path / "like", 1, size=SIZE, like=real)
-    (plain,) = phantom("limb-ct", tmp_path / "plain", 1, size=SIZE)
+    (like,) = phantom(family, tmp_path / "like", 1, size=SIZE, like=real)
+    (plain,) = phantom(family, tmp_path / "plain", 1, size=SIZE)
     assert np.array_equal(like.require_image(), plain.require_image())
     assert like.channel_names == (channel,)
     assert like.report == plain.report
@@ -88,7 +91,9 @@ def test_the_same_command_continues_and_another_likeness_is_refused(tmp_path):
             {"labels": {"background": 0, "muscle": 1, "liver": 2}},
             "label 'liver'; limb-mr phantoms show",
         ),
-        ("ct-healthy", {"labels": {"background": 0}}, "no labels; ct-healthy phantoms show"),
+        ("limb-ct", {}, "channel MR; limb-ct phantoms have CT; choose another family"),
+        ("limb-mr", {"channels": ("CT",)}, "channel CT; limb-mr phantoms have T1; choose another family"),
+        ("limb-mr", {"labels": {"background": 0}}, "no labels; limb-mr phantoms show"),
         (
             "chest",
             {"shape": (64, 64, 1), "ending": ".png", "labels": {"background": 0, "nodule": 1}},

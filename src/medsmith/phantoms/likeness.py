@@ -62,7 +62,11 @@ class Likeness:
             limit = f"{family.name} phantoms are {family.file_ending} files, whose axes have directions"
             cure = "make them without --like, and pictures of them by `medsmith prepare --pictures`"
             raise CohortError(cohort.root, f"{cohort.file_ending} files", limit, cure)
-        in_hu = any(map(is_ct, cohort.channel_names))
+        in_hu, shows_hu = (any(map(is_ct, names)) for names in (cohort.channel_names, family.channel_names))
+        if in_hu != shows_hu:
+            found = f"channel {', '.join(cohort.channel_names)}"
+            limit = f"{family.name} phantoms have {', '.join(family.channel_names)}"
+            raise CohortError(cohort.root, found, limit, "choose another family")
         eight_bit = first.stored == np.uint8 and family.file_ending != ".png" and not in_hu
         values = _values(family, cohort)
         return cls(values, cohort.label_names, cohort.channel_names, eight_bit)
