@@ -1,8 +1,9 @@
-"""Trains the starter weights of LesionDiffusion on CT phantoms and outlines of LIDC's nodules: 90 minutes on 2 cores.
+"""Trains the first weights of LesionDiffusion on CT phantoms and outlines of LIDC's nodules: 90 minutes on 2 cores.
 
 python examples/train_lesiondiffusion.py FOLDER LIDC
 
 LIDC is the cohort that examples/data/lidc.py makes. FOLDER takes everything else; the same command again continues.
+examples/tune_lesiondiffusion.py makes the starter weights from FOLDER/run.
 """
 
 import hashlib
@@ -17,7 +18,6 @@ from medsmith.phantoms.writing import write_phantom
 from medsmith.preparation import merge
 from medsmith.progress import ConsoleProgress
 from medsmith.reports.schema import LesionReport, ScanReport
-from medsmith.runs.checkpoints import SHIPPED, export_weights
 
 PHANTOMS, SEED, SIZE = 1100, 11, 96
 NODULES, SMALLEST_MM = 1500, 7.0
@@ -27,14 +27,12 @@ TRAINING_SHARE = 0.8
 """Of LIDC's patients; the others are for testing."""
 
 
-def main(folder: Path, lidc: Path, destination: Path, phantoms: int = PHANTOMS, budget: Budget | None = None) -> None:
-    """Work in FOLDER, continue what an earlier call left there, and put the weights into DESTINATION."""
+def main(folder: Path, lidc: Path, phantoms: int = PHANTOMS, budget: Budget | None = None) -> Path:
+    """Work in FOLDER, continue what an earlier call left there; the run is FOLDER/run."""
     write_phantom(find_family("ct"), folder / "ct", phantoms, SEED, SIZE, progress=ConsoleProgress())
     write_nodules(Cohort.open(lidc), folder / "nodules", NODULES)
     cohort = merge([folder / "ct", folder / "nodules"], folder / "cohort", report=print)
-    run = train("lesiondiffusion", cohort, folder / "run", budget=budget, progress=ConsoleProgress())
-    export_weights(run, destination)
-    print(f"{run} -> {destination}")
+    return train("lesiondiffusion", cohort, folder / "run", budget=budget, progress=ConsoleProgress())
 
 
 def write_nodules(lidc: Cohort, out: Path, count: int, *, held_back: bool = False) -> Cohort:
@@ -72,4 +70,4 @@ def _lot(text: str) -> float:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), SHIPPED / "lesiondiffusion")
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -1,6 +1,7 @@
 """The examples run, and what they leave is what they say."""
 
 import runpy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ import pytest
 
 from medsmith import Budget, Case, Cohort, load_method, regenerate
 from medsmith.geometry import Geometry
+from medsmith.methods.lesiondiffusion import LesionDiffusion
+from medsmith.phantoms.families import find_family
 from medsmith.reports.schema import LesionReport, ScanReport
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -81,8 +84,32 @@ def test_the_weights_of_lesiondiffusion_are_trained_by_their_example(
     for patient in range(4):
         lidc.write(nodule(f"LIDC-IDRI-{patient:04d}_s0001_n01_a00001", diameter_mm=8.0))
     lidc.finish()
-    nodules["main"](tmp_path / "work", tmp_path / "lidc", tmp_path / "weights", phantoms=2, budget=Budget(steps=1))
-    assert load_method(tmp_path / "weights").name == "lesiondiffusion"
+    run = nodules["main"](tmp_path / "work", tmp_path / "lidc", phantoms=2, budget=Budget(steps=1))
+    assert load_method(run).name == "lesiondiffusion"
+    tuning = example("tune_lesiondiffusion.py")
+    tuning["main"](tmp_path / "tuning", run, tmp_path / "weights", cases=(2, 1), steps=1)
+    tuned = load_method(tmp_path / "weights")
+    assert isinstance(tuned, LesionDiffusion)
+    assert tuned.config.paint.edge == "reported"
+
+
+def test_bare_words_have_no_number_and_rare_ones_come_more_often() -> None:
+    bare_copies = example("tune_lesiondiffusion.py")["bare_copies"]
+    case = find_family("ct-varied").make(3, "one", 48)
+    (lesion,) = ScanReport.model_validate(case.report).lesions
+    assert lesion.ct_value_hu is not None
+    for organ, density, count in (
+        ("liver", "ring enhancement", 3),
+        ("liver", "hypodense", 1),
+        ("lung", "hypodense", 0),
+    ):
+        changed = lesion.model_copy(update={"organ": organ, "density": density})
+        report = ScanReport(lesions=(changed,)).model_dump(mode="json")
+        copies = list(bare_copies(replace(case, report=report)))
+        assert [copy.id for copy in copies] == [f"one-{number}" for number in range(count)]
+        for copy in copies:
+            (found,) = ScanReport.model_validate(copy.report).lesions
+            assert found == changed.model_copy(update={"ct_value_hu": None})
 
 
 def nodule(id: str, diameter_mm: float) -> Case:
