@@ -2,7 +2,8 @@
 
     python benchmarks/lesiondiffusion/network_share.py RUN TEMPLATES OUT [PAIRS]
 
-The mask of each pair is that of one lesion, drawn by the whole method. LINet paints it once for each word, from one
+The mask of each pair is that of one lesion in a solid organ, drawn by the whole method; lesions of the lung have words
+of density of their own. LINet paints it once for each word, from one
 seed and full noise; its output is measured as it is: no level, texture, noise or edge is changed after it. RUN may be
 "lesiondiffusion", the shipped weights. OUT keeps every pair; the same command goes on. network-share.json beside this
 file has the result.
@@ -39,6 +40,7 @@ from medsmith.methods.lesiondiffusion.attributes import lesion_attributes
 from medsmith.methods.lesiondiffusion.request import LesionDiffusionRequest
 from medsmith.progress import Advance, ConsoleProgress
 from medsmith.reports.lesion_label import SYNTHETIC
+from medsmith.reports.organs import members_of
 from medsmith.reports.schema import LesionReport
 from medsmith.runs.checkpoints import load_method
 
@@ -210,10 +212,12 @@ def drawn(
 
 
 def one_mask(method: LesionDiffusion, templates: Path, number: int) -> Mapping[str, list[float | None]]:
-    """The properties of all paintings of one mask; empty where the draw has no place."""
+    """The properties of all paintings of one mask; empty where the draw has no place, or one in the lung."""
     size = next(attribute for attribute in lesion_attributes() if attribute.name == "size")
     try:
         request = size.requests(Draw(number, templates=templates))[-1]
+        if request.lesions[0].organ in members_of("lung"):
+            return {}
         case = method.synthesize(request, derive_seed(number, "mask"), method.config.sampling)
     except RequestError:
         return {}
