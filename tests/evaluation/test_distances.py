@@ -13,7 +13,6 @@ from torchmetrics.image.kid import poly_mmd
 from medsmith.evaluation.fidelity.comparison import ComparisonPlan, compare
 from medsmith.evaluation.fidelity.coverage import COVERAGE, DENSITY, Coverage, Density
 from medsmith.evaluation.fidelity.frechet import FRECHET, Frechet, frechet_distance
-from medsmith.evaluation.fidelity.half_samples import corrected_factor, interval_of
 from medsmith.evaluation.fidelity.kernel import GAUSSIAN, KID, gaussian_distance, kernel_distance
 from medsmith.evaluation.fidelity.masks import KOLMOGOROV_SMIRNOV
 from medsmith.evaluation.fidelity.statistic import value_between
@@ -44,6 +43,15 @@ def test_frechet_with_fewer_cases_than_features_equals_the_dense_form():
     eigenvalues = np.sort(np.linalg.eigvalsh(half @ s_y @ half))[-11:]
     dense = ((x.mean(0) - y.mean(0)) ** 2).sum() + np.trace(s_x + s_y) - 2 * np.sqrt(eigenvalues).sum()
     assert frechet_distance(x, y) == pytest.approx(dense, rel=1e-8)
+
+
+def test_products_of_rows_give_the_same_as_the_rows():
+    z = rows(40, 50, 8, shift=3.0)
+    of_x, of_y = np.arange(20)[None], np.arange(20, 38)[None]
+    few, padded = Frechet(z[:, :18])(of_x, of_y), Frechet(np.pad(z[:, :18], ((0, 0), (0, 9))))(of_x, of_y)
+    assert few.values == pytest.approx(padded.values, rel=1e-12)
+    for ours, expected in ((few.of_x, padded.of_x), (few.of_y, padded.of_y)):
+        np.testing.assert_allclose(ours, expected, atol=1e-12)
 
 
 def test_frechet_of_scaled_and_shifted_copies_has_a_closed_form():
@@ -206,31 +214,3 @@ def test_the_seed_decides_the_result():
     first, again, other = (compare(FRECHET, x, y, ComparisonPlan(seed=seed)) for seed in (1, 1, 2))
     assert first == again
     assert first != other
-
-
-@pytest.mark.parametrize("distance", [FRECHET, KID, DENSITY, COVERAGE], ids=lambda d: d.name)
-def test_intervals_of_a_distance_hold_its_mean_at_that_size(distance):
-    # benchmarks/core/interval_coverage.py has larger cells; 40 trials have a standard error of 3.4 points.
-    z = np.random.default_rng(0).standard_normal((40, 36, 6))
-    z[:, 24:] += 0.5
-    found = [compare(distance, each[:24], each[24:], ComparisonPlan(splits=2, halvings=6)).synthetic for each in z]
-    truth = np.mean([estimate.value for estimate in found])
-    assert 0.85 <= np.mean([estimate.low <= truth <= estimate.high for estimate in found]) <= 1
-    # Intervals that always hold by their width are of no use.
-    assert np.mean([estimate.high - estimate.low for estimate in found]) < 7 * np.std([e.value for e in found])
-
-
-def test_the_correction_of_the_jackknife_is_known_at_both_ends():
-    halves = np.array([[[1.0, 1.0], [-1.0, -1.0]]])
-    # Unbiased variances of 2; a jackknife of 2 is right, one of 4 is of second order. A noisy factor goes .15 of the
-    # way back to 1.
-    assert corrected_factor(halves, np.array([[[2.0, 4.0]] * 2])) == pytest.approx([1, 0.575])
-    assert corrected_factor(np.zeros((0, 2, 2)), np.zeros((0, 2, 2))) == pytest.approx([1, 1])
-    # Second-order part as large as the first at half the size: 2/3 there, 3/4 at the size itself.
-    assert corrected_factor(halves, np.array([[[3.0, 3.0]] * 2])) == pytest.approx([0.7875, 0.7875])
-
-
-def test_a_share_has_an_interval_where_all_cases_are_of_one_kind():
-    estimate = interval_of(1.0, 0.0, 20, (0, 1))
-    assert (estimate.value, estimate.high) == (1, 1)
-    assert 0.7 < estimate.low < 0.9

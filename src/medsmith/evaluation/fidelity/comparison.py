@@ -8,12 +8,19 @@ import numpy as np
 from jaxtyping import Float64, Int
 
 from medsmith.evaluation.fidelity.bootstrap import Estimate
-from medsmith.evaluation.fidelity.half_samples import corrected_factor, interval_of, interval_of_difference
+from medsmith.evaluation.fidelity.half_samples import (
+    Jackknifed,
+    correlation_of,
+    interval_of,
+    interval_of_difference,
+    spreads,
+)
 from medsmith.evaluation.fidelity.statistic import Distance, Sampled, Statistic
 
-Rows = Int[np.ndarray, "_"]
 Stack = Int[np.ndarray, "s _"]
 MIN_HALVED = 4
+_OF_EQUAL = (False, True, False)
+"""Of synthetic, floor and excess: which compare equal distributions."""
 _CELLS = 4_000_000
 
 
@@ -24,12 +31,12 @@ class ComparisonPlan:
 
     Attributes:
         splits: random splits of the real cohort into disjoint halves, each with a sample of the synthetic cohort.
-        halvings: random halvings of both cohorts, on which the jackknife is corrected.
+        halvings: random halvings of both cohorts, by which the jackknife is corrected.
         seed: of the splits and halvings.
     """
 
     splits: int = 4
-    halvings: int = 16
+    halvings: int = 32
     seed: int = 0
 
 
@@ -56,20 +63,6 @@ class Comparison:
         return {name: part.as_json() for name, part in parts.items()}
 
 
-@final
-@dataclass(frozen=True, eq=False)
-class _Estimator:
-    """The three parts (synthetic, floor, excess) on some cases, with their jackknife variance.
-
-    Attributes:
-        values: of the parts.
-        jackknife: variance of each part by leaving out one case at a time.
-    """
-
-    values: Float64[np.ndarray, " 3"]
-    jackknife: Float64[np.ndarray, " 3"]
-
-
 def compare(
     distance: Distance, real: Float64[np.ndarray, "n d"], synthetic: Float64[np.ndarray, "m d"], plan: ComparisonPlan
 ) -> Comparison:
@@ -86,51 +79,50 @@ def compare(
     """
     size, rng = min(len(real) // 2, len(synthetic)), np.random.default_rng(plan.seed)
     statistic = distance.prepare(np.concatenate([real, synthetic]))
-    rows = np.arange(len(real)), len(real) + np.arange(len(synthetic))
-    found = _estimate(statistic, rows, plan.splits, rng)
-    halves = [_halves(statistic, rows, plan.splits, rng) for _ in range(plan.halvings)] if size >= MIN_HALVED else []
-    variances = found.jackknife * corrected_factor(
-        np.array([[half.values for half in pair] for pair in halves]),
-        np.array([[half.jackknife for half in pair] for pair in halves]),
-    )
-    of_synthetic, of_floor = (
-        interval_of(float(value), float(variance), size, distance.bounds)
-        for value, variance in zip(found.values[:2], variances[:2], strict=True)
-    )
-    excess = interval_of_difference(float(found.values[2]), float(variances[2]), size, distance.bounds)
-    return Comparison(of_synthetic, of_floor, excess, _whole(distance, statistic, rows, plan))
+    rows = np.arange(len(real))[None], len(real) + np.arange(len(synthetic))[None]
+    found, halved = _with_floor(statistic, rows, plan.splits, rng), None
+    if size >= MIN_HALVED and plan.halvings:
+        halved = _with_floor(statistic, _halves(rows, plan.halvings, rng), plan.splits, rng)
+    of_synthetic, of_floor, of_excess = spreads(found, halved, size, of_equal=_OF_EQUAL)
+    to_synthetic = interval_of(float(found.values[0, 0]), of_synthetic, size, distance.bounds)
+    floor = interval_of(float(found.values[0, 1]), of_floor, size, distance.bounds)
+    correlation = correlation_of(*map(float, found.jackknife[0]))
+    excess = interval_of_difference(to_synthetic, floor, of_excess, correlation, distance.bounds)
+    return Comparison(to_synthetic, floor, excess, _whole(distance, statistic, rows, plan))
 
 
-def _estimate(statistic: Statistic, rows: tuple[Rows, Rows], splits: int, rng: np.random.Generator) -> _Estimator:
-    """The three parts, each the mean over random splits of the real cases into two samples."""
-    real, made = rows
-    size = min(len(real) // 2, len(made))
-    order = np.array([rng.permutation(real)[: 2 * size] for _ in range(splits)])
-    drawn = np.array([rng.permutation(made) for _ in range(splits)])
-    first, second = order[:, :size], order[:, size:]
+def _with_floor(statistic: Statistic, rows: tuple[Stack, Stack], splits: int, rng: np.random.Generator) -> Jackknifed:
+    """Synthetic, floor and excess of each pair of cohorts, each the mean over random splits of the real cases."""
+    size = min(rows[0].shape[1] // 2, rows[1].shape[1])
+    real, made = (rng.permuted(np.repeat(side, splits, axis=0), axis=1) for side in rows)
+    first, second = real[:, :size], real[:, size : 2 * size]
     # If there are twice as many synthetic cases as needed, the two samples of them are disjoint.
-    pairs = ((first, drawn[:, :size]), (second, drawn[:, -size:]), (first, second))
-    one, other, floor = (_in_chunks(statistic, *pair) for pair in pairs)
-    values = np.array([(one.values.mean() + other.values.mean()) / 2, floor.values.mean()])
-    moved = np.zeros((3, int(max(real.max(), made.max())) + 1))
-    for part, found, pair in ((0, one, pairs[0]), (0, other, pairs[1]), (1, floor, pairs[2])):
-        weight = (1 if part else 0.5) / splits
-        np.add.at(moved[part], pair[0], weight * found.of_x)
-        np.add.at(moved[part], pair[1], weight * found.of_y)
-    moved[2] = moved[0] - moved[1]
-    return _Estimator(np.append(values, values[0] - values[1]), (moved**2).sum(1) * (size - 1) / size)
+    pairs = ((first, made[:, :size]), (second, made[:, -size:]), (first, second))
+    found = [_in_chunks(statistic, *pair) for pair in pairs]
+    one, other, floor = (part.values.reshape(-1, splits).mean(1) for part in found)
+    cases = int(rows[1].max()) + 1
+    of_one, of_other, of_floor = (_moved(*each, splits, cases) for each in zip(pairs, found, strict=True))
+    of_synthetic = (of_one + of_other) / 2
+    values = np.stack([(one + other) / 2, floor, (one + other) / 2 - floor], axis=1)
+    moved = np.stack([of_synthetic, of_floor, of_synthetic - of_floor], axis=1)
+    return Jackknifed(values, (moved**2).sum(2) * (size - 1) / size)
 
 
-def _halves(
-    statistic: Statistic, rows: tuple[Rows, Rows], splits: int, rng: np.random.Generator
-) -> tuple[_Estimator, _Estimator]:
-    """The three parts on two disjoint halves of both cohorts."""
-    real, made = (rng.permutation(side) for side in rows)
-    at, half = len(real) // 2, len(made) // 2
-    return (
-        _estimate(statistic, (real[:at], made[:half]), splits, rng),
-        _estimate(statistic, (real[at : 2 * at], made[half : 2 * half]), splits, rng),
-    )
+def _moved(pair: tuple[Stack, Stack], found: Sampled, splits: int, cases: int) -> Float64[np.ndarray, "pairs _"]:
+    """How far each case moves the mean over the splits of its pair of cohorts."""
+    count = len(found.values) // splits
+    start = cases * np.repeat(np.arange(count), splits)[:, None]
+    total = np.zeros(count * cases)
+    for rows, leverage in zip(pair, (found.of_x, found.of_y), strict=True):
+        total += np.bincount((rows + start).ravel(), leverage.ravel(), len(total))
+    return total.reshape(count, cases) / splits
+
+
+def _halves(rows: tuple[Stack, Stack], halvings: int, rng: np.random.Generator) -> tuple[Stack, Stack]:
+    """Random halves of two cohorts; rows 2 i and 2 i + 1 share no case."""
+    real, made = (rng.permuted(np.repeat(side, halvings, axis=0), axis=1) for side in rows)
+    at, half = real.shape[1] // 2, made.shape[1] // 2
+    return real[:, : 2 * at].reshape(2 * halvings, at), made[:, : 2 * half].reshape(2 * halvings, half)
 
 
 def _in_chunks(statistic: Statistic, of_x: Stack, of_y: Stack) -> Sampled:
@@ -144,24 +136,21 @@ def _in_chunks(statistic: Statistic, of_x: Stack, of_y: Stack) -> Sampled:
     )
 
 
-def _whole(distance: Distance, statistic: Statistic, rows: tuple[Rows, Rows], plan: ComparisonPlan) -> Estimate:
+def _whole(distance: Distance, statistic: Statistic, rows: tuple[Stack, Stack], plan: ComparisonPlan) -> Estimate:
     """Real against synthetic at the largest common number of cases."""
     rng = np.random.default_rng(plan.seed)
-    size = min(map(len, rows))
-    real, made = (rng.permutation(side)[:size] for side in rows)
-    value, variance = _with_variance(statistic(real[None], made[None]))
-    pairs, half = [], size // 2
-    for _ in range(plan.halvings if size >= MIN_HALVED else 0):
-        one, other = rng.permutation(real), rng.permutation(made)
-        cuts = (slice(half), slice(half, 2 * half))
-        pairs.append([_with_variance(statistic(one[None, cut], other[None, cut])) for cut in cuts])
-    halves = np.array(pairs).reshape(len(pairs), 2, 2, 1) if pairs else np.zeros((0, 2, 2, 1))
-    factor = corrected_factor(halves[:, :, 0], halves[:, :, 1])
-    return interval_of(value, variance * float(factor[0]), size, distance.bounds)
+    size = min(side.shape[1] for side in rows)
+    real, made = (rng.permuted(side, axis=1)[:, :size] for side in rows)
+    found, halved = _alone(statistic, (real, made)), None
+    if size >= MIN_HALVED and plan.halvings:
+        halved = _alone(statistic, _halves((real, made), plan.halvings, rng))
+    (spread,) = spreads(found, halved, size, of_equal=(False,))
+    return interval_of(float(found.values[0, 0]), spread, size, distance.bounds)
 
 
-def _with_variance(found: Sampled) -> tuple[float, float]:
-    """Value and jackknife variance of a single pair of samples."""
+def _alone(statistic: Statistic, pair: tuple[Stack, Stack]) -> Jackknifed:
+    """The statistic of each pair of samples."""
+    found = _in_chunks(statistic, *pair)
     count = found.of_x.shape[1]
-    squares = (found.of_x**2).sum() + (found.of_y**2).sum()
-    return float(found.values[0]), float(squares) * (count - 1) / count
+    squares = (found.of_x**2).sum(1) + (found.of_y**2).sum(1)
+    return Jackknifed(found.values[:, None], squares[:, None] * (count - 1) / count)

@@ -7,18 +7,32 @@ error. Its variance comes in two steps.
    average (Efron and Stein 1981, Annals of Statistics 9: 586-596), but up to twice too large for statistics of second
    order, such as distances of equal distributions, and four times for coverage, which hangs on single cases.
 2. Both cohorts are halved at random many times. The two halves share no case, so that half of the squared difference
-   of their statistics is an unbiased variance at half the size (half-samples: McCarthy 1969). Its ratio to the mean
-   jackknife variance of the same halves is the factor by which the jackknife is too large there.
+   of their statistics is an unbiased variance u at half the size (half-samples: McCarthy 1969). b is the mean
+   jackknife variance of the same halves.
 
 A first-order part of the variance falls as 1/n, a second-order one as 1/n^2 and is counted twice by the jackknife:
-with a part r of the second relative to the first, the factor is (1 + r) / (1 + 2 r), and r at n is half of that at
-n / 2. This gives the factor at n. Factors below 1/2 are no matter of second order and are kept.
+with a part r of the second relative to the first, s = u / b is (1 + r) / (1 + 2 r), and r at n is half of that at
+n / 2. The jackknife at n is therefore taken times (3 s - 1) / (2 s). Below s = 1/2 this is no matter of second order,
+and s itself is taken. Above 1, which is noise, the formula goes on: to end there would make the variance too small on
+average.
 
-The halves of one sample tell the factor with a standard deviation of about .2, and intervals of a variance that is
-right on average but noisy hold the true value too rarely. The factor is therefore taken a part of the way back to 1.
+The variance of a squared distance grows with the distance. An interval of equal arms then reaches too far below
+and too little above: nearly all that it misses lies above. The halves tell how much the jackknife variance grows per
+unit of the distance: the slope c of a regression through the differences of disjoint halves, 0 where it is negative,
+as single extreme cases make it. A variance V that is linear in the true value is constant on the scale of a square
+root (Bartlett 1936), on which the interval is symmetric:
+
+    |sqrt(V + c (truth - value)) - sqrt(V)| <= q c / 2,   whose ends are truth - value = q^2 c / 4 +- q sqrt(V)
+
+A share (coverage, Kolmogorov-Smirnov) has Wilson's interval at the number of cases whose share would vary as much at
+n / 2, twice taken, and a difference of shares that of its two intervals.
 
 benchmarks/core/interval_coverage.py measures how often these intervals hold the true value.
 """
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import final
 
 import numpy as np
 from jaxtyping import Float64
@@ -29,63 +43,124 @@ from medsmith.evaluation.fidelity.bootstrap import LEVEL, Estimate
 METHOD = "jackknife over cases, corrected on half-samples"
 SHARE = (0.0, 1.0)
 _SMALLEST, _SECOND_ORDER = 0.1, 0.5
-_WAY_BACK = 0.15
-"""Chosen on 84 cells of 150 trials each (n 20 and 40, d 8 and 64), by which a mean of 94 % became 96 %."""
 
 
-def corrected_factor(
-    values: Float64[np.ndarray, "halvings 2 parts"], jackknife: Float64[np.ndarray, "halvings 2 parts"]
-) -> Float64[np.ndarray, " parts"]:
-    """The factor that corrects a jackknife variance, from statistics on disjoint halves; 1 without halves.
+@final
+@dataclass(frozen=True, eq=False)
+class Jackknifed:
+    """Statistics of several pairs of cohorts.
+
+    Attributes:
+        values: of every pair and part.
+        jackknife: their variances by leaving out one case at a time.
+    """
+
+    values: Float64[np.ndarray, "pairs parts"]
+    jackknife: Float64[np.ndarray, "pairs parts"]
+
+
+@final
+@dataclass(frozen=True)
+class Spread:
+    """How a statistic varies between samples.
+
+    Attributes:
+        variance: of the statistic.
+        slope: change of that variance per unit of the true value.
+        cases: of a share, how many independent cases would vary as much.
+    """
+
+    variance: float
+    slope: float
+    cases: float
+
+
+def spreads(found: Jackknifed, halved: Jackknifed | None, n: int, *, of_equal: Sequence[bool]) -> list[Spread]:
+    """The spread of every part of a comparison.
 
     Args:
-        values: statistics on the halves of each halving.
-        jackknife: their jackknife variances.
+        found: of one pair of cohorts.
+        halved: of their halves, of which numbers 2 i and 2 i + 1 share no case; None leaves the jackknife as it is.
+        n: number of cases per sample.
+        of_equal: whether a part compares equal distributions. Its variance is then the same share of the jackknife at
+            any value; elsewhere a larger value is a larger part of first order, in which the jackknife is right.
     """
-    if not values.size:
-        return np.ones(values.shape[-1] if values.ndim > 2 else 1)
-    unbiased = ((values[:, 0] - values[:, 1]) ** 2).mean(0) / 2
-    biased = jackknife.mean((0, 1))
-    at_half = np.clip(unbiased / np.where(biased > 0, biased, 1), _SMALLEST, 1)
+    jackknife = found.jackknife[0]
+    if halved is None:
+        return [Spread(float(variance), 0.0, float(n)) for variance in jackknife]
+    values, variances = (each.reshape(-1, 2, len(jackknife)) for each in (halved.values, halved.jackknife))
+    apart, variances_apart = values[:, 0] - values[:, 1], variances[:, 0] - variances[:, 1]
+    unbiased, biased = (apart**2).mean(0) / 2, variances.mean((0, 1))
+    factor = _factor(unbiased, biased)
+    # The jackknife variance at n is half of that at n / 2.
+    slope = (apart * variances_apart).mean(0) / np.where(unbiased > 0, 2 * unbiased, 1) / 2
+    slope = np.maximum(np.where(of_equal, factor * slope, slope), 0)
+    cases = 2 * (values * (1 - values)).mean((0, 1)) / np.where(unbiased > 0, unbiased, 1)
+    cases = np.where(unbiased > 0, np.clip(cases, n / 4, 4 * n), n)
+    return [Spread(*map(float, each)) for each in zip(factor * jackknife, slope, cases, strict=True)]
+
+
+def _factor(
+    unbiased: Float64[np.ndarray, " parts"], biased: Float64[np.ndarray, " parts"]
+) -> Float64[np.ndarray, " parts"]:
+    """By which the jackknife variance at n is corrected, from both variances at n / 2."""
+    at_half = np.maximum(np.where(biased > 0, unbiased / np.where(biased > 0, biased, 1), 1), _SMALLEST)
     factor: Float64[np.ndarray, " parts"] = np.where(
         at_half < _SECOND_ORDER, at_half, (3 * at_half - 1) / (2 * at_half)
     )
-    return np.asarray(factor + _WAY_BACK * (1 - factor), np.float64)
+    return factor
 
 
-def interval_of(value: float, variance: float, n: int, bounds: tuple[float, float]) -> Estimate:
-    """An estimate with its 95 % interval: Student's, or Wilson's for a share.
+def interval_of(value: float, spread: Spread, n: int, bounds: tuple[float, float]) -> Estimate:
+    """An estimate with its 95 % interval: symmetric where its variance is constant, or Wilson's for a share.
 
     Args:
         value: the estimate.
-        variance: of the estimate.
+        spread: of the estimate.
         n: number of cases per sample.
         bounds: range of the statistic.
     """
     quantile = _quantile(n)
     if bounds == SHARE:
-        low, high = _wilson(value, variance, n, quantile)
+        low, high = _wilson(value, spread.cases, quantile)
     else:
-        half = quantile * np.sqrt(variance)
-        low, high = np.clip((value - half, value + half), *bounds)
+        low, high = np.clip(_symmetric_root(value, spread, quantile), *bounds)
     return Estimate(value, float(low), float(high), n, METHOD)
 
 
-def interval_of_difference(value: float, variance: float, n: int, bounds: tuple[float, float]) -> Estimate:
-    """The difference of two estimates with Student's 95 % interval.
+def interval_of_difference(
+    first: Estimate, second: Estimate, spread: Spread, correlation: float, bounds: tuple[float, float]
+) -> Estimate:
+    """The difference of two estimates with its 95 % interval.
 
-    A share moves in steps of 1/n, which its jackknife misses where no case counts: the variance 1 / (12 n^2) of
-    rounding to such steps is added.
+    That of shares is made of their own intervals (Newcombe 1998, Statistics in Medicine 17: 873-890 and, with a
+    correlation, 2635-2650).
 
     Args:
-        value: the difference.
-        variance: of the difference.
-        n: number of cases per sample.
+        first: one estimate with its interval.
+        second: the estimate that is subtracted.
+        spread: of the difference.
+        correlation: of the two estimates.
         bounds: range of the statistic itself.
     """
-    rounding = 1 / (12 * n**2) if bounds == SHARE else 0.0
-    half = _quantile(n) * float(np.sqrt(variance + rounding))
-    return Estimate(value, value - half, value + half, n, METHOD)
+    value = first.value - second.value
+    if bounds == SHARE:
+        down = _joined(first.value - first.low, second.high - second.value, correlation)
+        up = _joined(first.high - first.value, second.value - second.low, correlation)
+        return Estimate(value, value - down, value + up, first.n, METHOD)
+    low, high = _symmetric_root(value, spread, _quantile(first.n))
+    return Estimate(value, low, high, first.n, METHOD)
+
+
+def correlation_of(first: float, second: float, difference: float) -> float:
+    """The correlation of two estimates, by their variances and that of their difference; 0 where one has none."""
+    scale = 2 * float(np.sqrt(first * second))
+    return float(np.clip((first + second - difference) / scale, -1, 1)) if scale > 0 else 0.0
+
+
+def _joined(one: float, other: float, correlation: float) -> float:
+    """Length of the difference of two errors."""
+    return float(np.sqrt(max(one**2 + other**2 - 2 * correlation * one * other, 0.0)))
 
 
 def _quantile(n: int) -> float:
@@ -93,14 +168,16 @@ def _quantile(n: int) -> float:
     return float(stats.t.ppf((1 + LEVEL) / 2, max(n // 2, 1)))
 
 
-def _wilson(share: float, variance: float, n: int, quantile: float) -> tuple[float, float]:
-    """Wilson's interval (1927) at the effective number of cases, share (1 - share) / variance (Korn, Graubard 1998).
+def _symmetric_root(value: float, spread: Spread, quantile: float) -> tuple[float, float]:
+    """The interval that is symmetric on the scale of a square root, where its lower end has a variance."""
+    half = quantile * float(np.sqrt(spread.variance))
+    shift = float(np.clip(quantile**2 * spread.slope / 4, -half / 2, half / 2))
+    return value + shift - half, value + shift + half
 
-    It is n where the variance is 0, which all cases of one kind give by themselves, and within n/4 and 4 n.
-    """
-    spread = share * (1 - share)
-    cases = float(np.clip(spread / variance, n / 4, 4 * n)) if variance > 0 and spread > 0 else float(n)
-    weight = quantile**2 / cases
+
+def _wilson(share: float, cases: float, quantile: float) -> tuple[float, float]:
+    """Wilson's interval (1927) at the effective number of cases (Korn and Graubard 1998)."""
+    weight, spread = quantile**2 / cases, max(share * (1 - share), 0.0)
     middle = (share + weight / 2) / (1 + weight)
     half = quantile / (1 + weight) * float(np.sqrt(spread / cases + weight / (4 * cases)))
     # Rounding must not leave the estimate itself outside.
