@@ -15,6 +15,7 @@ from medsmith.errors import RequestError, RunError
 from medsmith.methods import method_class
 from medsmith.methods.config import apply_settings, flat_settings
 from medsmith.runs.checkpoints import load_method, read_record
+from medsmith.runs.steps import StageSteps
 from medsmith.training import Budget, train
 from medsmith.training.started_from import joined_galleries, settings_like
 from run_state import settings
@@ -47,6 +48,7 @@ def test_training_goes_on_from_the_weights(finished_run: Path, other_cohort: Coh
     assert record.started_from is not None
     assert record.started_from.cohort_hash == read_record(finished_run).fingerprint.cohort_hash
     assert record.fingerprint.cohort_hash == other_cohort.content_hash()
+    assert record.steps == {"stack": StageSteps(done=2, configured=2000)}
     assert "- Started from weights of 4 of 2000 steps of 'stack' on a cohort" in (near / "README.md").read_text()
 
 

@@ -28,7 +28,9 @@ def steps_of(record: RunRecord, method: Method, reached: Mapping[str, Checkpoint
     }
     kept = {name for name in trained if is_kept(record, reached.get(name))}
     behind = kept_steps(record)  # of older runs they are not recorded
-    return {name: behind.get(name, steps) for name, steps in trained.items() if name not in kept or name in behind}
+    return {name: steps for name, steps in trained.items() if name not in kept} | {
+        name: behind[name] for name in trained if name in kept and name in behind
+    }
 
 
 def _learned(method: Method, store: ExampleStore) -> Learned:
