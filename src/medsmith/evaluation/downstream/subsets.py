@@ -5,7 +5,7 @@ from itertools import combinations
 
 import numpy as np
 
-from medsmith.errors import RequestError
+from medsmith.errors import RequestError, counted
 
 ALL = 0
 """Size that stands for all real cases."""
@@ -28,7 +28,7 @@ def draw_subsets(groups: Sequence[Sequence[str]], size: int, count: int) -> list
     if size == ALL:
         return [tuple(sorted(case_id for group in groups for case_id in group))]
     if not smallest <= size < total:
-        limit = f"{total} real cases, the smallest patient or scene with {smallest}"
+        limit = f"{counted(total, 'real case')}, the smallest patient or scene with {smallest}"
         raise RequestError("cases", f"{size}", limit, "ask for fewer than there are, or for 0, which takes all")
     drawn = np.zeros(len(groups), np.int64)
     found = [_draw(groups, size, np.random.default_rng([size, number]), drawn) for number in range(count)]
