@@ -149,6 +149,7 @@ def test_options_that_no_network_can_be_trained_with_are_refused_before_anything
     for training, options, refusal in (
         (others, UtilityOptions(group=r"0(\d+)$"), "--group: .* does not match"),
         (train, UtilityOptions(size=20), "size: 20; a multiple of"),
+        (train, UtilityOptions(cases=(4, 10)), "cases: 10; 10 real cases, the smallest patient or scene with 1"),
     ):
         with pytest.raises(RequestError, match=refusal):
             evaluate_all(cohorts["test"], cohorts["synthetic"], tmp_path / "out", training=training, options=options)

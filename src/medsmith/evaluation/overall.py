@@ -22,6 +22,7 @@ from medsmith.evaluation.downstream.inputs import (
     refuse_other_settings,
     settings_of,
 )
+from medsmith.evaluation.downstream.subsets import check_size
 from medsmith.evaluation.fidelity.extractors import Extractor
 from medsmith.evaluation.kept_folder import folder_key
 from medsmith.evaluation.not_measured import NotMeasured, no_networks
@@ -140,8 +141,10 @@ def _no_networks(cohorts: Cohorts, options: UtilityOptions, config: SegmenterCon
     none = no_networks({"training": cohorts.real, "synthetic": cohorts.synthetic, "real": cohorts.test})
     if none is None:
         check_compatible(cohorts)
-        for cohort in (cohorts.real, cohorts.test):
-            patient_groups(cohort.ids, options.group)
+        patient_groups(cohorts.test.ids, options.group)
+        patients = patient_groups(cohorts.real.ids, options.group)
+        for cases in options.cases or ():
+            check_size(patients.values(), cases)
         edge = grid_edge(cohorts, options.size, grid_multiple(config.architecture))
         refuse_other_settings(out, lambda: settings_of(cohorts, edge, config, options))
     return none
