@@ -24,7 +24,7 @@ from medsmith.evaluation.downstream.intervals import METHOD
 from medsmith.evaluation.downstream.loaded_cohort import load_cohort
 from medsmith.evaluation.downstream.measures import MEASURES
 from medsmith.evaluation.downstream.networks import Job, Material, jobs_of
-from medsmith.evaluation.downstream.result import WITHHELD, SizeResult
+from medsmith.evaluation.downstream.result import WITHHELD, Convergence, SizeResult
 from medsmith.evaluation.downstream.segmenter import SegmenterConfig
 from medsmith.evaluation.downstream.separation import Separation, check_generator
 from medsmith.evaluation.downstream.tables import points
@@ -206,12 +206,9 @@ def test_a_damaged_result_is_named(cohorts, finished, tmp_path, damage):
 
 
 def test_one_case_is_no_plural():
-    facts = {"seeds": 1, "shared": 0.0, "patients": 5, "unlabeled": 0, "lesions": {}, "convergence": None, "arms": ()}
-    assert [SizeResult(cases=of, **facts).name for of in ((1,), (1, 2), (3, 3))] == [
-        "1 real case",
-        "1 to 2 real cases",
-        "3 real cases",
-    ]
+    course = Convergence(10, Estimate(0.0, 0.0, 0.0, 5, "by hand"))
+    names = [SizeResult(of, 1, 0.0, 5, 0, {}, course, ()).name for of in ((1,), (1, 2), (3, 3))]
+    assert names == ["1 real case", "1 to 2 real cases", "3 real cases"]
 
 
 def test_a_course_that_is_too_short_has_no_verdict(cohorts, tmp_path):

@@ -163,8 +163,11 @@ def read_scores(out: Path, job: Job, ids: Sequence[str], structures: int) -> Cas
     """
     path = job.path(out)
     found = read_json(path).get("cases")
-    whole = isinstance(found, dict) and {*found} == {*ids}
-    if not whole or not all(is_measured(each, structures) for each in found.values()):
+    if (
+        not isinstance(found, dict)
+        or {*found} != {*ids}
+        or not all(is_measured(each, structures) for each in found.values())
+    ):
         raise RunError(path, "does not hold the measures of every test case", cure="delete it and run again")
     return found
 
