@@ -24,7 +24,7 @@ from medsmith.evaluation.downstream.intervals import METHOD
 from medsmith.evaluation.downstream.loaded_cohort import load_cohort
 from medsmith.evaluation.downstream.measures import MEASURES
 from medsmith.evaluation.downstream.networks import Job, Material, jobs_of
-from medsmith.evaluation.downstream.result import WITHHELD
+from medsmith.evaluation.downstream.result import WITHHELD, Convergence, SizeResult
 from medsmith.evaluation.downstream.segmenter import SegmenterConfig
 from medsmith.evaluation.downstream.separation import Separation, check_generator
 from medsmith.evaluation.downstream.tables import points
@@ -191,11 +191,24 @@ def test_how_long_the_networks_take(seconds, said):
     assert steps_line(500, seconds, noon) == f"{said}, and the time of the tests{shorter if seconds > 2.4 else ''}"
 
 
-def test_a_damaged_result_is_named(cohorts, finished, tmp_path):
+@pytest.mark.parametrize("damage", ["other cases", "a word in place of a share"])
+def test_a_damaged_result_is_named(cohorts, finished, tmp_path, damage):
     out = shutil.copytree(finished, tmp_path / "out")
-    (out / "networks" / "3-1" / "synthetic-0.json").write_text('{"cases": {"case-000": {}}}')
+    path = out / "networks" / "3-1" / "synthetic-0.json"
+    if damage == "other cases":
+        path.write_text('{"cases": {"case-000": {}}}')
+    else:
+        record = json.loads(path.read_text())
+        next(iter(record["cases"].values()))["dice"][0] = "high"
+        path.write_text(json.dumps(record))
     with pytest.raises(RunError, match=r"synthetic-0.json: does not hold the measures of every test case; delete it"):
         of_all(cohorts, out)
+
+
+def test_one_case_is_no_plural():
+    course = Convergence(10, Estimate(0.0, 0.0, 0.0, 5, "by hand"))
+    names = [SizeResult(of, 1, 0.0, 5, 0, {}, course, ()).name for of in ((1,), (1, 2), (3, 3))]
+    assert names == ["1 real case", "1 to 2 real cases", "3 real cases"]
 
 
 def test_a_course_that_is_too_short_has_no_verdict(cohorts, tmp_path):

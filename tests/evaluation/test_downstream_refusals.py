@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from pydantic import ValidationError
 
@@ -25,7 +26,7 @@ def test_a_test_image_in_training_is_refused_by_name(cohorts, tmp_path, place):
     real, synthetic, test = cohorts
     leaky = make_cohort(tmp_path / "leaky", 4, 5, copies=[test[test.ids[3]]], synthetic=place == "synthetic")
     given = {"real": real, "synthetic": synthetic, "further real": None, "generator's": None, place: leaky}
-    with pytest.raises(CohortError, match=f"1 test images are among the {place} ones \\(case-003 is copy-000\\)"):
+    with pytest.raises(CohortError, match=f"1 test image is among the {place} ones \\(case-003 is copy-000\\)"):
         utility(
             given["real"],
             given["synthetic"],
@@ -59,6 +60,19 @@ def test_other_labels_are_refused_with_their_cure(cohorts, tmp_path, label, cure
         utility(real, out, test, tmp_path / "out", config=QUICK)
     assert caught.value.cure == cure
     assert label in caught.value.found
+
+
+def test_real_cases_without_a_label_are_refused(cohorts, tmp_path):
+    real, synthetic, test = cohorts
+    empty = Cohort.create(
+        tmp_path / "empty", channel_names=real.channel_names, label_names=real.label_names, file_ending=real.file_ending
+    )
+    for case in real:
+        empty.write(replace(case, labels=np.zeros_like(case.labels)))
+    empty.finish()
+    with pytest.raises(CohortError, match="empty: no case has a labeled voxel; networks learn structures from these"):
+        utility(empty, synthetic, test, tmp_path / "out", config=QUICK)
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("name", ["utility.json", "utility.html", "settings.json"])

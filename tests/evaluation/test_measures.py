@@ -1,3 +1,4 @@
+import json
 import math
 
 import numpy as np
@@ -12,6 +13,7 @@ from medsmith.evaluation.downstream.measures import (
     FALSE_ALARMS,
     LESIONS,
     MEASURES,
+    is_measured,
     measured_case,
     overlap_measures,
     surface_measures,
@@ -123,3 +125,45 @@ def test_the_f1_of_lesions_is_that_of_all_cases_together():
     pseudo = lesion_f1(many, np.arange(200), 0)[0, 0]
     left = [lesion_f1(np.delete(many, case, axis=2), np.arange(199), 0)[0, 0].mean() for case in range(200)]
     assert pseudo.std() / np.sqrt(200) == pytest.approx(np.std(left) * np.sqrt(199), rel=0.05)
+
+
+def measured(structures):
+    """Measures of a case of which the last structure is absent, as they come from a file."""
+    truth = (blob((24, 24), 1) * 1).astype(np.uint8)
+    found = measured_case(np.roll(truth, 2), truth, structures + 1, ((1.0, 1.0), 2.0), (2.4, 4.8))
+    return json.loads(json.dumps(found))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("dice", 1.1),
+        ("iou", -0.1),
+        ("hd95", math.inf),
+        ("nsd", "0.5"),
+        ("recall", None),
+        ("precision", True),
+        ("dice", [0.5]),
+        (FALSE_ALARMS, 0),
+        (LESIONS, [[0, 0, 0], [0, 0, 0]]),
+        (LESIONS, [[0, 0, 0], [0, 0, 0], [0, 0]]),
+        (LESIONS, [[0, 0, 0], [0, 0, 0], [0, 0, -1]]),
+        (LESIONS, [[0, 0, 0], [0, 0, 0], [0, 0, 0.5]]),
+        (LESIONS, {}),
+    ],
+)
+def test_a_damaged_measure_is_noticed(name, value):
+    found = measured(2)
+    assert is_measured(found, 2)
+    found[name][0] = value
+    assert not is_measured(found, 2)
+
+
+def test_measures_of_other_structures_or_names_are_noticed():
+    assert not is_measured(measured(2), 1)
+    assert not is_measured(measured(2) | {"dice": 0.5}, 2)
+    assert not is_measured({**measured(2), "more": [0, 0]}, 2)
+    assert not is_measured([measured(2)], 2)
+    absent = measured(2)
+    absent[FALSE_ALARMS][1] = 2
+    assert not is_measured(absent, 2)

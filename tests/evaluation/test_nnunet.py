@@ -192,7 +192,7 @@ def test_a_step_is_not_done_before_its_files_are_there(cohorts, fake, tmp_path, 
 def test_test_cases_are_kept_apart_as_in_utility(cohorts, fake, tmp_path):
     real, synthetic, test = cohorts
     leaky = make_cohort(tmp_path / "leaky", 5, 5, copies=[test[test.ids[3]]])
-    with pytest.raises(CohortError, match=r"1 test images are among the real ones \(case-003 is copy-000\)"):
+    with pytest.raises(CohortError, match=r"1 test image is among the real ones \(case-003 is copy-000\)"):
         of_all((leaky, synthetic, test), tmp_path / "out")
     with pytest.raises(CohortError, match="5 patients are among those of the training cases"):
         of_all(cohorts, tmp_path / "out", group=r"case-(\d+)")

@@ -8,7 +8,7 @@ import pytest
 
 from medsmith import Cohort, SegmenterConfig, UtilityOptions, phantom
 from medsmith.cli import main
-from medsmith.errors import CohortError, RequestError
+from medsmith.errors import CohortError, RequestError, RunError
 from medsmith.evaluation.adherence.label_fidelity import RealCases, label_fidelity
 from medsmith.evaluation.downstream.result import GAIN, LOSS, NONE
 from medsmith.evaluation.fidelity.bootstrap import Estimate
@@ -39,6 +39,17 @@ def cohorts(tmp_path_factory):
     root = tmp_path_factory.mktemp("overall")
     counts = {"train": (10, 0), "test": (9, 1), "synthetic": (10, 2)}
     return {name: phantom("breast", root / name, count, seed=seed, size=32) for name, (count, seed) in counts.items()}
+
+
+def unlabeled(cohort, folder):
+    """The same images with empty masks."""
+    out = Cohort.create(
+        folder, channel_names=cohort.channel_names, label_names=cohort.label_names, file_ending=cohort.file_ending
+    )
+    for case in cohort:
+        out.write(replace(case, labels=np.zeros_like(case.labels)))
+    out.finish()
+    return out
 
 
 def run(cohorts, out):
@@ -111,6 +122,19 @@ def test_labels_that_no_network_can_learn_together_are_refused_before_anything_i
     assert not (tmp_path / "out").exists()
 
 
+def test_what_a_later_part_would_refuse_is_refused_before_anything_is_measured(cohorts, tmp_path):
+    few = cohorts["train"].subset(cohorts["train"].ids[:3])
+    with pytest.raises(CohortError, match="3 cases; at least 4; give a larger cohort"):
+        evaluate_all(cohorts["test"], cohorts["synthetic"], tmp_path / "out", training=few)
+    assert not (tmp_path / "out").exists()
+    settings = tmp_path / "other" / "utility" / "settings.json"
+    settings.parent.mkdir(parents=True)
+    settings.write_text('{"grid edge": "24"}')
+    with pytest.raises(RunError, match=r"utility: holds results of other settings \(grid edge, options, "):
+        run(cohorts, tmp_path / "other")
+    assert [path for path in (tmp_path / "other").rglob("*") if path.is_file()] == [settings]
+
+
 def test_options_that_no_network_can_be_trained_with_are_refused_before_anything_is_measured(cohorts, tmp_path):
     train = cohorts["train"]
     others = Cohort.create(
@@ -125,6 +149,7 @@ def test_options_that_no_network_can_be_trained_with_are_refused_before_anything
     for training, options, refusal in (
         (others, UtilityOptions(group=r"0(\d+)$"), "--group: .* does not match"),
         (train, UtilityOptions(size=20), "size: 20; a multiple of"),
+        (train, UtilityOptions(cases=(4, 10)), "cases: 10; 10 real cases, the smallest patient or scene with 1"),
     ):
         with pytest.raises(RequestError, match=refusal):
             evaluate_all(cohorts["test"], cohorts["synthetic"], tmp_path / "out", training=training, options=options)
@@ -213,9 +238,16 @@ def test_the_verdict_on_obedience_is_that_of_the_segmenters(report, cohorts, tmp
     answer = f"Obedient? Not shown: what segmenters find does not depend on the map ({name}). "
     assert said(replace(found.labels, structures=unsure)).startswith(answer + numbers)
     few = cohorts["synthetic"].subset(cohorts["synthetic"].ids[:4])
-    cases = RealCases(cohorts["train"], cohorts["test"], SegmenterConfig(steps=2, batch=2))
-    with pytest.raises(RequestError, match="no label is in 10 of the 4 synthetic cases and in a test case"):
-        label_fidelity(few, cases, tmp_path / "kept", NullProgress())
+    cases, into = (
+        RealCases(cohorts["train"], cohorts["test"], SegmenterConfig(steps=2, batch=2)),
+        (tmp_path / "kept", NullProgress()),
+    )
+    with pytest.raises(RequestError, match="no label is in 10 of the 4 synthetic cases; at least 10"):
+        label_fidelity(few, cases, *into)
+    for what, role in (("training", "train"), ("test", "test")):
+        given = {each: cohorts[each] for each in ("train", "test")} | {role: unlabeled(cohorts[role], tmp_path / role)}
+        with pytest.raises(RequestError, match=f"{role}: no {what} case has a label that 10 synthetic cases have"):
+            label_fidelity(cohorts["synthetic"], replace(cases, training=given["train"], test=given["test"]), *into)
     assert not (tmp_path / "kept").exists()
     assert said(NotMeasured("too few")) == "Obedient? Unknown: too few."
 

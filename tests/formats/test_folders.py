@@ -123,7 +123,12 @@ def test_the_lock_of_a_killed_process_is_free(tmp_path):
     assert (out / LOCK).exists()
     check_not_held(out)
     assert not list(out.iterdir())
-    check_not_held(tmp_path / "absent")
+    check_not_held(tmp_path / "absent" / "folder")
+    assert not (tmp_path / "absent").exists()
+    (tmp_path / "file").touch()
+    for place, reason in (("file", "File exists"), ("file/folder", "Not a directory")):
+        with pytest.raises(FileError, match=f"{place}: cannot be made or written to \\({reason}\\)"):
+            check_not_held(tmp_path / place)
 
 
 def test_a_process_of_another_container_of_this_host_is_kept_out(tmp_path):

@@ -53,6 +53,8 @@ def test_the_seed_decides_and_seeds_differ():
         (0.5, "P", "30 cases in 1 group cannot be split"),
         (0.5, "(P", "is no regular expression"),
         (0.5, "Q", "does not match 30 ids: P00_0"),
+        (0.5, "", "'' finds an empty name in 30 ids: P00_0"),
+        (0.5, r"P(1)?\d", "finds an empty name in"),
     ],
 )
 def test_splits_that_cannot_be_made(fraction, group, words):

@@ -15,13 +15,21 @@ from medsmith.evaluation.asked import asked_facts, options_line
 from medsmith.evaluation.compare_cohorts import compare_cohorts
 from medsmith.evaluation.downstream import SegmenterConfig, Utility, UtilityOptions, utility
 from medsmith.evaluation.downstream.architectures import grid_multiple
-from medsmith.evaluation.downstream.inputs import Cohorts, check_compatible, grid_edge
+from medsmith.evaluation.downstream.inputs import (
+    Cohorts,
+    check_compatible,
+    grid_edge,
+    refuse_other_settings,
+    settings_of,
+)
+from medsmith.evaluation.downstream.subsets import check_size
 from medsmith.evaluation.fidelity.extractors import Extractor
 from medsmith.evaluation.kept_folder import folder_key
 from medsmith.evaluation.not_measured import NotMeasured, no_networks
 from medsmith.evaluation.pages.earlier_report import check_same_report
 from medsmith.evaluation.pages.overall_page import overall_page
 from medsmith.evaluation.pages.page import WARNING, check_results_folder, write_report
+from medsmith.evaluation.privacy.inputs import check_cohorts
 from medsmith.evaluation.privacy.measuring import privacy_and_page
 from medsmith.evaluation.privacy.result import Privacy
 from medsmith.evaluation.result import Evaluation
@@ -103,7 +111,8 @@ def evaluate_all(  # noqa: PLR0913
     out, options, config = Path(out), options or UtilityOptions(), config or SegmenterConfig()
     progress = progress or NullProgress()
     check_results_folder(out, (RECORD, PAGE), [each.root for each in (real, synthetic, training)])
-    none = _no_networks(Cohorts(training, synthetic, real, None, None), options, config)
+    none = _no_networks(Cohorts(training, synthetic, real, None, None), options, config, out / UTILITY)
+    check_cohorts({"synthetic": synthetic, "training": training, "held-out": real})
     line, group = options_line(size, None, None, extractors, options.group), options.group
     check_same_report(out / RECORD, lambda: asked_facts(real, synthetic, training, line, group), "evaluation")
     compared = compare_cohorts(
@@ -127,14 +136,17 @@ def evaluate_all(  # noqa: PLR0913
     return found
 
 
-def _no_networks(cohorts: Cohorts, options: UtilityOptions, config: SegmenterConfig) -> NotMeasured | None:
+def _no_networks(cohorts: Cohorts, options: UtilityOptions, config: SegmenterConfig, out: Path) -> NotMeasured | None:
     """Why no networks can be trained; refuses, before anything is measured, what ``utility`` would refuse after it."""
     none = no_networks({"training": cohorts.real, "synthetic": cohorts.synthetic, "real": cohorts.test})
     if none is None:
         check_compatible(cohorts)
-        for cohort in (cohorts.real, cohorts.test):
-            patient_groups(cohort.ids, options.group)
-        grid_edge(cohorts, options.size, grid_multiple(config.architecture))
+        patient_groups(cohorts.test.ids, options.group)
+        patients = patient_groups(cohorts.real.ids, options.group)
+        for cases in options.cases or ():
+            check_size(patients.values(), cases)
+        edge = grid_edge(cohorts, options.size, grid_multiple(config.architecture))
+        refuse_other_settings(out, lambda: settings_of(cohorts, edge, config, options))
     return none
 
 

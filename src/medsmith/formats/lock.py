@@ -9,7 +9,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from medsmith.errors import CohortError, MedsmithError
-from medsmith.formats.folders import unusable
+from medsmith.formats.folders import check_can_be_made, unusable
 
 LOCK = ".medsmith.lock"
 _ATTEMPTS = 100
@@ -61,15 +61,17 @@ def hold_output(folder: Path) -> Iterator[None]:
 
 
 def check_not_held(folder: Path) -> None:
-    """Checks that no process writes to a folder, before anything is computed for it.
+    """Checks that a folder can be made, or written to, and no process does, before anything is computed for it.
 
     Raises:
         CohortError: one does.
-        FileError: a file is in the place of the folder, or it cannot be written to.
+        FileError: a file is in the place of the folder or on its path, or it cannot be made or written to.
     """
-    if folder.exists():
-        with hold_output(folder):
-            pass
+    if not folder.exists():
+        check_can_be_made(folder)
+        return
+    with hold_output(folder):
+        pass
 
 
 def _acquired(folder: Path, busy: MedsmithError) -> FileLock:

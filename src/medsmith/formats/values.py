@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float32, Num, Shaped, UInt8
 
-from medsmith.errors import ContentError
+from medsmith.errors import ContentError, counted
 from medsmith.formats.volume import ReadOptions
 
 _EXACT_INTEGERS = 2**24
@@ -57,7 +57,7 @@ def _finite(
         return values, ()
     bad = ~np.isfinite(values)
     count = int(bad.sum())
-    found = f"{count} NaN or infinite voxels, the first at {first_true_index(bad)}"
+    found = f"{counted(count, 'NaN or infinite voxel')}, the first at {first_true_index(bad)}"
     if options.nan_fill is None:
         raise ContentError(path, found, "all must be finite", "repair it or pass --nan-fill VALUE")
     return np.where(bad, options.nan_fill, values), (f"{found}, filled with {options.nan_fill:g}",)

@@ -176,7 +176,7 @@ def patient_groups(ids: tuple[str, ...] | list[str], group: str | None) -> dict[
             None makes each case its own patient.
 
     Raises:
-        RequestError: the expression is invalid or does not match every id.
+        RequestError: the expression is invalid, does not match every id, or finds an empty name.
     """
     if group is None:
         return {case_id: [case_id] for case_id in ids}
@@ -187,10 +187,14 @@ def patient_groups(ids: tuple[str, ...] | list[str], group: str | None) -> dict[
     matches = {case_id: pattern.search(case_id) for case_id in ids}
     strange = [case_id for case_id, match in matches.items() if match is None]
     if strange:
-        found = f"{group!r} does not match {len(strange)} ids: {first_of(strange)}"
+        found = f"{group!r} does not match {counted(len(strange), 'id')}: {first_of(strange)}"
         raise RequestError("--group", found, "it names the patient of every case", "widen it")
+    named = {case_id: (match.groups() or (match[0],))[0] for case_id, match in matches.items() if match is not None}
+    nameless = [case_id for case_id, patient in named.items() if not patient]
+    if nameless:
+        found = f"{group!r} finds an empty name in {counted(len(nameless), 'id')}: {first_of(nameless)}"
+        raise RequestError("--group", found, "it names the patient of every case", "correct it")
     groups: dict[str, list[str]] = defaultdict(list)
-    for case_id, match in matches.items():
-        if match is not None:
-            groups[(match.groups() or (match[0],))[0] or ""].append(case_id)
+    for case_id, patient in named.items():
+        groups[patient].append(case_id)
     return groups

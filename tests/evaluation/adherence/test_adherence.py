@@ -70,6 +70,20 @@ def test_the_same_call_reads_what_is_there_and_more_pairs_continue(method, tmp_p
     assert np.array_equal(more.attributes[0].pairs.values[:10], first.attributes[0].pairs.values)
 
 
+def test_damaged_pairs_and_pictures_are_made_anew(method, tmp_path, caplog):
+    out = tmp_path / "out"
+    measured(out, ("obeyed",), 10)
+    files = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    made, (folder,) = method.made, (out / "pairs").iterdir()
+    (folder / "obeyed-0002.json").write_text('{"values": "x"}')
+    (folder / "obeyed-0004.png").write_bytes(b"no picture")
+    (folder / "obeyed-0005.png").unlink()
+    measured(out, ("obeyed",), 10)
+    assert method.made == made + 3 * 2
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == files
+    assert [message.split(": ")[0][-15:] for message in caplog.messages] == ["obeyed-0002.json"[1:], "obeyed-0004.png"]
+
+
 def test_draws_that_do_not_show_the_property_are_passed_over_and_counted(method, tmp_path):
     (found,) = measured(tmp_path / "out", ("odd",)).attributes
     assert found.pairs.unmeasured > 0

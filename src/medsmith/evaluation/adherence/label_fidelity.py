@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import final
 
 import numpy as np
-from jaxtyping import Bool, Float64, UInt8
+from jaxtyping import Bool, Float64, Int64, UInt8
 from torch import nn
 
 from medsmith.cases.case import Case
@@ -109,7 +109,7 @@ def label_fidelity(
         notes: on how the cases were made.
 
     Raises:
-        RequestError: no label is in 10 of the cases and in a test case.
+        RequestError: no label is in 10 of the cases, a training case and a test case.
         CohortError: a test image is also among the training cases.
     """
     given = Cohorts(real.training, made, real.test, None, None)
@@ -119,10 +119,7 @@ def label_fidelity(
         loaded = {name: load_cohort(cohort, edge, advance) for name, cohort in cohorts.items()}
     check_hashes(ImageKeys.of(loaded["test"]), {"segmenter's training": ImageKeys.of(loaded["training"])})
     names = foreground_names(real.training.label_names)
-    in_made, in_test = (_having(loaded[name], len(names)).sum(axis=0) for name in ("made", "test"))
-    if not ((in_made >= LEAST_PAIRS) & (in_test > 0)).any():
-        found = f"no label is in {LEAST_PAIRS} of the {counted(len(made), 'synthetic case')} and in a test case"
-        raise RequestError("label fidelity", found, cure="make more")
+    _check_labels(cohorts, {name: _having(each, len(names)).sum(axis=0) for name, each in loaded.items()})
     networks = _networks(folder, loaded["training"], real, seed, progress)
     own = _dice(networks, loaded["made"], len(names))
     others = _dice(networks, replace(loaded["made"], truth=tuple(_other_maps(loaded["made"].truth))), len(names))
@@ -145,6 +142,23 @@ def label_fidelity(
         tuple(_pictures(networks[0], made, loaded["made"])),
         notes,
     )
+
+
+def _check_labels(cohorts: Mapping[str, Cohort], counts: Mapping[str, Int64[np.ndarray, " labels"]]) -> None:
+    """Refuses cohorts without a label that segmenters can learn, find in enough cases, and be compared on.
+
+    Args:
+        cohorts: "training", "made" and "test" -> the cohort.
+        counts: of each, the cases that have each label.
+    """
+    made, test = cohorts["made"], cohorts["test"]
+    if not (counts["made"] >= LEAST_PAIRS).any():
+        found = f"no label is in {LEAST_PAIRS} of the {counted(len(made), 'synthetic case')}"
+        raise RequestError(made.root, found, f"at least {LEAST_PAIRS} cases with one", "make more")
+    for what, cohort in (("training", cohorts["training"]), ("test", test)):
+        if not (counts[what] > 0)[counts["made"] >= LEAST_PAIRS].any():
+            found = f"no {what} case has a label that {LEAST_PAIRS} synthetic cases have"
+            raise RequestError(cohort.root, found, "at least 1 to learn from and 1 to test on", "give labeled cases")
 
 
 def _networks(folder: Path, cases: LoadedCohort, real: RealCases, seed: int, progress: Progress) -> list[nn.Module]:

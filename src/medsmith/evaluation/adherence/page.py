@@ -109,10 +109,10 @@ def label_section(labels: LabelFidelity) -> Section:
 def _pair_section(each: MeasuredAttribute) -> Section:
     name, pairs = each.attribute.name, each.pairs
     missing = [
-        f"{count} draws {what}."
+        f"{counted(count, 'draw')} {'was' if count == 1 else 'were'} {what}."
         for count, what in (
-            (pairs.refused, "were passed over, because the method had no place for them"),
-            (pairs.unmeasured, "were left out, because a case does not show the property"),
+            (pairs.refused, "passed over, because the method had no place for them"),
+            (pairs.unmeasured, "left out, because a case does not show the property"),
         )
         if count
     ]

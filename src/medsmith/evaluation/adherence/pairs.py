@@ -1,5 +1,6 @@
 """The pairs of one attribute: made from one seed each, measured, pictured, and kept as files."""
 
+import hashlib
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -12,10 +13,10 @@ from jaxtyping import Float64
 
 from medsmith.cases.case import Case
 from medsmith.diffusion import derive_seed
-from medsmith.errors import RequestError
+from medsmith.errors import RequestError, counted
 from medsmith.evaluation.adherence.pictures import pair_picture
-from medsmith.formats.atomic import write_bytes, write_json
-from medsmith.formats.json_file import read_json
+from medsmith.evaluation.kept_parts import keep_part, kept_part, warn_damaged
+from medsmith.formats.atomic import sha256_of, write_bytes
 from medsmith.formats.opening import read_bytes
 from medsmith.methods.attributes import Attribute, Draw
 from medsmith.methods.base import Method
@@ -27,6 +28,7 @@ LEAST_PAIRS = 10
 PICTURED = 4
 """Pairs of an attribute that are shown."""
 _DRAWS_PER_PAIR, _MORE_DRAWS = 3, 10
+_PICTURE = "picture_sha256"
 
 
 @final
@@ -105,18 +107,20 @@ class Maker:
 
     def _record(self, attribute: Attribute, number: int) -> Mapping[str, Any]:
         """What is kept of a draw: the property at each level."""
-        path = self._file(attribute, number, "json")
-        if path.exists():
-            found: Mapping[str, Any] = read_json(path)
+        path, picture = (self._file(attribute, number, ending) for ending in ("json", "png"))
+        found = kept_part(path)
+        if found is not None and _is_kept(picture, found[_PICTURE]):
             return found
         seed = derive_seed("adherence", self.seed, attribute.name, number)
         cases = self._cases(attribute, number, seed)
         values = [float(value) for value in attribute.measure(cases)]
         finite = [value if math.isfinite(value) else None for value in values]
-        if None not in finite:
-            write_bytes(self._file(attribute, number, "png"), pair_picture(attribute, cases, values))
-        record = {"seed": str(seed), "of": _origin(cases), "values": finite}
-        write_json(path, record)
+        drawn = None if None in finite else pair_picture(attribute, cases, values)
+        if drawn is not None:
+            write_bytes(picture, drawn)
+        digest = None if drawn is None else hashlib.sha256(drawn).hexdigest()
+        record = {"seed": str(seed), "of": _origin(cases), "values": finite, _PICTURE: digest}
+        keep_part(path, record)
         return record
 
     def _cases(self, attribute: Attribute, number: int, seed: int) -> list[Case]:
@@ -133,6 +137,18 @@ def most_draws(count: int) -> int:
     return _DRAWS_PER_PAIR * count + _MORE_DRAWS
 
 
+def _is_kept(picture: Path, digest: str | None) -> bool:
+    """Whether a picture is the one that was drawn, or none was."""
+    if digest is None:
+        return True
+    if not picture.exists():
+        return False
+    kept = sha256_of(picture) == digest
+    if not kept:
+        warn_damaged(picture)
+    return kept
+
+
 def _origin(cases: Sequence[Case]) -> str:
     template = (cases[0].provenance or {}).get("template", "")
     return f"template {template}" if template else ""
@@ -141,5 +157,6 @@ def _origin(cases: Sequence[Case]) -> str:
 def _too_few(attribute: Attribute, made: int, refused: Sequence[str], unmeasured: int) -> RequestError:
     if made == 0 and refused and not unmeasured:
         return RequestError(f"attribute '{attribute.name}'", f"no draw has a place for it; {refused[-1]}")
-    found = f"{made} pairs could be made ({len(refused)} draws had no place, {unmeasured} could not be measured)"
+    lost = f"{counted(len(refused), 'draw')} had no place, {unmeasured} could not be measured"
+    found = f"{counted(made, 'pair')} could be made ({lost})"
     return RequestError(f"attribute '{attribute.name}'", found, f"at least {LEAST_PAIRS}", "give more templates")

@@ -1,7 +1,7 @@
 """The cohorts of the utility experiment, and what decides the results of its networks."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import final
@@ -24,6 +24,7 @@ MADE = ("synthetic", "procedural")
 LARGEST_VOLUME_EDGE = 64
 _LARGEST_EDGE = 1024
 _SIZE_SAMPLE = 20
+_SETTINGS = "settings.json"
 _LATER = {"cases", "subsets", "seeds", "shares", "gain", "size"}
 """Options that an experiment may change, since they change no network that is done; the edge is a setting itself."""
 
@@ -164,11 +165,24 @@ def check_settings(out: Path, settings: Mapping[str, str]) -> None:
     Raises:
         RunError: it has other ones.
     """
-    path = out / "settings.json"
+    refuse_other_settings(out, lambda: settings)
+    write_json(out / _SETTINGS, settings)
+
+
+def refuse_other_settings(out: Path, asked: Callable[[], Mapping[str, str]]) -> None:
+    """Refuse a folder with results of other settings.
+
+    Args:
+        out: the folder.
+        asked: gives the settings; called only where the folder has some.
+
+    Raises:
+        RunError: it has other ones.
+    """
+    path = out / _SETTINGS
     if path.exists():
-        stored = read_json(path)
+        stored, settings = read_json(path), asked()
         changed = sorted(name for name in {*settings, *stored} if stored.get(name) != settings.get(name))
         if changed:
             found = f"holds results of other settings ({', '.join(changed)})"
             raise RunError(out, found, "one folder, one experiment", "choose another folder or delete this one")
-    write_json(path, settings)

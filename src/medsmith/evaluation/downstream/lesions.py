@@ -10,6 +10,7 @@ from medsmith.measurement.lesions import FEWEST_VOXELS
 LEAST_IOU = 0.1
 """Overlap from which a predicted component counts as a lesion found (localization by IoU, Metrics Reloaded 2024)."""
 _LIMITS_MM, _LIMITS_SHARE = (10.0, 20.0), (0.1, 0.2)
+SIZE_CLASSES = len(_LIMITS_MM) + 1
 Labeled = tuple[Int64[np.ndarray, "*space"], Int64[np.ndarray, " _"]]
 
 

@@ -6,8 +6,9 @@ diagonal of the image in HD95, the largest distance that it allows. Where the re
 alarm counts: whether anything of it is predicted.
 """
 
+import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -16,7 +17,7 @@ import torch
 from jaxtyping import Bool, UInt8
 from monai.metrics import compute_hausdorff_distance, compute_surface_dice
 
-from medsmith.evaluation.downstream.lesions import lesion_counts
+from medsmith.evaluation.downstream.lesions import SIZE_CLASSES, lesion_counts
 
 MEASURES: Mapping[str, str] = MappingProxyType(
     {
@@ -32,6 +33,7 @@ MEASURES: Mapping[str, str] = MappingProxyType(
 UNBOUNDED = ("hd95",)
 """Measures that are no share; the others lie between 0 and 1."""
 FALSE_ALARMS, LESIONS = "false_alarms", "lesions"
+_ROUNDING, _MANY = 1e-6, 2**31
 _PERCENTILE = 95.0
 Mask = Bool[np.ndarray, "*space"]
 Spacing = tuple[float, ...]
@@ -104,3 +106,34 @@ def measured_case(
         for name, each in values.items():
             found[name].append(each)
     return found
+
+
+def is_measured(values: object, structures: int) -> bool:
+    """Whether values are what ``measured_case`` finds for so many structures, each in its range.
+
+    Args:
+        values: read from a file.
+        structures: number of classes above background.
+    """
+    names = (*MEASURES, FALSE_ALARMS, LESIONS)
+    if not isinstance(values, dict) or {*values} != {*names}:
+        return False
+    if not all(isinstance(each, list) and len(each) == structures for each in values.values()):
+        return False
+    rows = zip(*(values[name] for name in names), strict=True)
+    return all(_are_counts(lesions) and _is_row(found, alarm) for *found, alarm, lesions in rows)
+
+
+def _is_row(found: Sequence[object], false_alarm: object) -> bool:
+    """Whether these are the measures of a structure that the reference has, or of one that it lacks."""
+    if false_alarm is not None:
+        return type(false_alarm) is int and false_alarm in (0, 1) and all(value is None for value in found)
+    most = (sys.float_info.max if name in UNBOUNDED else 1 + _ROUNDING for name in MEASURES)
+    return all(type(value) in (int, float) and 0 <= value <= m for value, m in zip(found, most, strict=True))  # type: ignore[operator]
+
+
+def _are_counts(lesions: object) -> bool:
+    """Whether these are numbers of lesions found, invented and missed in each size class."""
+    if not isinstance(lesions, list) or not all(isinstance(each, list) and len(each) == 3 for each in lesions):
+        return False
+    return len(lesions) == SIZE_CLASSES and all(type(n) is int and 0 <= n < _MANY for each in lesions for n in each)

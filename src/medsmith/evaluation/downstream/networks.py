@@ -16,7 +16,7 @@ from medsmith.evaluation.downstream.copy_paste import CopyPaste
 from medsmith.evaluation.downstream.forecast import TimedAdvance, networks_line
 from medsmith.evaluation.downstream.lesions import size_limits
 from medsmith.evaluation.downstream.loaded_cohort import LoadedCohort
-from medsmith.evaluation.downstream.measures import FALSE_ALARMS, LESIONS, MEASURES, measured_case
+from medsmith.evaluation.downstream.measures import is_measured, measured_case
 from medsmith.evaluation.downstream.options import UtilityOptions, strong_augmentation
 from medsmith.evaluation.downstream.segmenter import (
     Cases,
@@ -155,16 +155,19 @@ def devices_line(out: Path, jobs: Iterable[Job]) -> str:
     return ", ".join(f"{device} ({counted(count, 'network')})" for device, count in sorted(counts.items()))
 
 
-def read_scores(out: Path, job: Job, ids: Sequence[str]) -> CaseScores:
+def read_scores(out: Path, job: Job, ids: Sequence[str], structures: int) -> CaseScores:
     """Test case -> measures of a network.
 
     Raises:
-        RunError: the file does not hold every test case.
+        RunError: the file does not hold the measures of every test case and structure.
     """
     path = job.path(out)
     found = read_json(path).get("cases")
-    names = {*MEASURES, FALSE_ALARMS, LESIONS}
-    if not isinstance(found, dict) or set(found) != set(ids) or any(set(each) != names for each in found.values()):
+    if (
+        not isinstance(found, dict)
+        or {*found} != {*ids}
+        or not all(is_measured(each, structures) for each in found.values())
+    ):
         raise RunError(path, "does not hold the measures of every test case", cure="delete it and run again")
     return found
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, final
 
+from medsmith.errors import counted
 from medsmith.evaluation.downstream.arms import Arm
 from medsmith.evaluation.fidelity.bootstrap import Estimate
 from medsmith.evaluation.pages.page import WARNING
@@ -153,7 +154,7 @@ class SizeResult:
     def name(self) -> str:
         """Its number of real cases."""
         low, high = min(self.cases), max(self.cases)
-        return f"{high} real cases" if low == high else f"{low} to {high} real cases"
+        return counted(high, "real case") if low == high else f"{low} to {high} real cases"
 
     def as_json(self) -> Mapping[str, Any]:
         """The results as JSON values."""

@@ -32,15 +32,15 @@ class ArmScores:
     lesions: BySize
 
     @classmethod
-    def read(cls, out: Path, jobs: Sequence[Job], ids: Sequence[str]) -> "ArmScores":
+    def read(cls, out: Path, jobs: Sequence[Job], ids: Sequence[str], structures: int) -> "ArmScores":
         """The scores of all networks of one arm.
 
         Raises:
-            RunError: a file does not hold the measures of every test case.
+            RunError: a file does not hold the measures of every test case and structure.
         """
         subsets, seeds = len({job.subset for job in jobs}), len({job.seed for job in jobs})
         ordered = sorted(jobs, key=lambda job: (job.subset, job.seed))
-        found = [read_scores(out, job, ids) for job in ordered]
+        found = [read_scores(out, job, ids, structures) for job in ordered]
         shape = (subsets, seeds, len(ids))
 
         def array(name: str) -> Float64[np.ndarray, "k s n ..."]:

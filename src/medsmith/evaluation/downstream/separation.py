@@ -71,11 +71,11 @@ class Separation:
         left, count = len(self.left_out), len(self.patients)
         apart, patients = [], len(set(self.patients.values()))
         if left:
-            told = f"{left} test cases were left out, since they show a scene of the training cases (near-duplicates)."
-            apart.append(told)
+            told = "was left out, since it shows" if left == 1 else "were left out, since they show"
+            apart.append(f"{counted(left, 'test case')} {told} a scene of the training cases (near-duplicates).")
         if patients < count:
             same = "those of one patient (--group), or near-duplicates that show one scene, count as one"
-            apart.append(f"{count} test cases are {patients} test patients: {same}.")
+            apart.append(f"{count} test cases are {counted(patients, 'test patient')}: {same}.")
         return [*apart, f"{self.like_synthetic} of {count} test cases have a near-duplicate among the synthetic cases."]
 
 
@@ -129,8 +129,8 @@ def check_hashes(test: ImageKeys, others: Mapping[str, ImageKeys]) -> None:
         ids = dict(zip(keys.hashes, keys.ids, strict=True))
         shared = [(ids[h], case_id) for h, case_id in zip(test.hashes, test.ids, strict=True) if h in ids]
         if shared:
-            ours, theirs = shared[0]
-            found = f"{len(shared)} test images are among the {what} ones ({theirs} is {ours})"
+            (ours, theirs), are = shared[0], "is" if len(shared) == 1 else "are"
+            found = f"{counted(len(shared), 'test image')} {are} among the {what} ones ({theirs} is {ours})"
             raise CohortError("test cohort", found, "no image in both", "split the cohorts anew")
 
 
@@ -193,7 +193,8 @@ def _check_patients(of_test: Mapping[str, list[str]], others: Sequence[ImageKeys
     named = [case_id for keys in others for case_id in keys.ids if re.search(group, case_id)]
     both = sorted(of_test.keys() & patient_groups(named, group).keys())
     if both:
-        found = f"{len(both)} patients are among those of the training cases, too ({both[0]})"
+        are = "is" if len(both) == 1 else "are"
+        found = f"{counted(len(both), 'patient')} {are} among those of the training cases, too ({both[0]})"
         raise CohortError("test cohort", found, "no patient in both", "split the cohorts by patient (split --group)")
 
 

@@ -5,7 +5,7 @@ from itertools import combinations
 
 import numpy as np
 
-from medsmith.errors import RequestError
+from medsmith.errors import RequestError, counted
 
 ALL = 0
 """Size that stands for all real cases."""
@@ -24,15 +24,28 @@ def draw_subsets(groups: Sequence[Sequence[str]], size: int, count: int) -> list
     Raises:
         RequestError: there are not more cases than asked for, or no group is as small.
     """
-    total, smallest = sum(map(len, groups)), min(map(len, groups))
+    check_size(groups, size)
     if size == ALL:
         return [tuple(sorted(case_id for group in groups for case_id in group))]
-    if not smallest <= size < total:
-        limit = f"{total} real cases, the smallest patient or scene with {smallest}"
-        raise RequestError("cases", f"{size}", limit, "ask for fewer than there are, or for 0, which takes all")
     drawn = np.zeros(len(groups), np.int64)
     found = [_draw(groups, size, np.random.default_rng([size, number]), drawn) for number in range(count)]
     return list(dict.fromkeys(found))
+
+
+def check_size(groups: Collection[Sequence[str]], size: int) -> None:
+    """Refuses a size of which no subset can be drawn.
+
+    Args:
+        groups: ids of the cases of each patient or scene; what is refused for patients is so for their scenes, too.
+        size: cases of a subset, or ``ALL``.
+
+    Raises:
+        RequestError: there are not more cases than asked for, or no group is as small.
+    """
+    total, smallest = sum(map(len, groups)), min(map(len, groups))
+    if size != ALL and not smallest <= size < total:
+        limit = f"{counted(total, 'real case')}, the smallest patient or scene with {smallest}"
+        raise RequestError("cases", f"{size}", limit, "ask for fewer than there are, or for 0, which takes all")
 
 
 def _draw(groups: Sequence[Sequence[str]], size: int, rng: np.random.Generator, drawn: np.ndarray) -> tuple[str, ...]:

@@ -37,8 +37,9 @@ class Summary:
             RunError: a file does not hold the measures of every test case.
         """
         arms = list(dict.fromkeys(job.arm for job in jobs))
+        ids, structures = self.tested.ids, len(self.tested.structures)
         scores = {
-            arm: ArmScores.read(self.out, [job for job in jobs if job.arm == arm], self.tested.ids) for arm in arms
+            arm: ArmScores.read(self.out, [job for job in jobs if job.arm == arm], ids, structures) for arm in arms
         }
         subsets = list({job.subset: job.ids for job in jobs}.values())
         shared, real = shared_cases(subsets), scores[REAL]

@@ -8,6 +8,7 @@ from itertools import chain
 from pathlib import Path
 
 from medsmith.cases.cohort_like import CohortLike
+from medsmith.errors import CohortError
 from medsmith.evaluation.downstream.architectures import grid_multiple
 from medsmith.evaluation.downstream.arm_results import Tested
 from medsmith.evaluation.downstream.arms import plan_arms
@@ -82,8 +83,8 @@ def utility(  # noqa: PLR0913
         report: receives what will be trained, and after the first steps how long that takes.
 
     Raises:
-        CohortError: the cohorts are incompatible, a training image or patient is in the test cohort, too few test
-            patients remain, or another process writes to the folder.
+        CohortError: the cohorts are incompatible, no real training case is labeled, a training image or patient is in
+            the test cohort, too few test patients remain, or another process writes to the folder.
         RequestError: invalid sizes of subsets, patients or grid.
         RunError: the folder holds results with other cases or settings.
         FileError: another file is in the place of the result.
@@ -138,6 +139,9 @@ def _material(cohorts: Cohorts, edge: int, options: UtilityOptions, progress: Pr
         loaded.get("procedural"),
     )
     _check_structures(material.test, apart)
+    if not any(truth.any() for truth in material.real.truth):
+        found, limit = "no case has a labeled voxel", "networks learn structures from these cases"
+        raise CohortError(cohorts.real.root, found, limit, "give labeled cases")
     return material, replace(apart, patients={case_id: apart.patients[case_id] for case_id in material.test.ids})
 
 

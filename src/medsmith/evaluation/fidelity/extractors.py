@@ -13,7 +13,9 @@ from medsmith.evaluation.fidelity.computing import device_of, precision_of
 from medsmith.evaluation.fidelity.statistic import Distance, Sampled, Statistic
 from medsmith.evaluation.fidelity.views import View, ViewSpec
 from medsmith.formats.atomic import write_bytes
+from medsmith.formats.opening import read_bytes
 
+_STORED = np.dtype("<f8")
 Columns = Int[np.ndarray, " columns"]
 Groups = Mapping[str, Columns]
 
@@ -86,12 +88,19 @@ class CachedExtractor:
     def __call__(self, views: Sequence[View]) -> Float64[np.ndarray, "n d"]:
         """One row of features per view."""
         paths = [self._folder / f"{self._key(view)}.f64" for view in views]
-        missing = [index for index, path in enumerate(paths) if not path.exists()]
+        missing = [index for index, path in enumerate(paths) if not self._is_whole(path)]
         if missing:
             rows = self._extractor([views[index] for index in missing])
             for index, row in zip(missing, rows, strict=True):
-                write_bytes(paths[index], row.astype("<f8").tobytes())
-        return np.stack([np.frombuffer(path.read_bytes(), "<f8") for path in paths])
+                write_bytes(paths[index], row.astype(_STORED).tobytes())
+        return np.stack([np.frombuffer(read_bytes(path), _STORED) for path in paths])
+
+    def _is_whole(self, path: Path) -> bool:
+        """Whether a file holds features, each a number; one that was damaged is written anew."""
+        size = path.stat().st_size if path.exists() else 0
+        if not size or size % (self.dimension * _STORED.itemsize):
+            return False
+        return bool(np.isfinite(np.frombuffer(read_bytes(path), _STORED)).all())
 
     def parts(self, view_spec: ViewSpec) -> Parts:
         """Those of the wrapped extractor."""

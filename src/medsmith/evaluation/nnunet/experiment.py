@@ -6,6 +6,7 @@ from pathlib import Path
 
 from medsmith.cases.cohort import Cohort
 from medsmith.cases.cohort_like import CohortLike
+from medsmith.errors import counted
 from medsmith.evaluation.downstream.arms import Arm
 from medsmith.evaluation.downstream.inputs import Cohorts, check_compatible, check_settings
 from medsmith.evaluation.downstream.networks import devices_line
@@ -120,7 +121,7 @@ def _settings(cohorts: Cohorts, options: NnunetOptions, environment: NnunetEnvir
     versions = ", ".join(f"{name} {version}" for name, version in environment.versions().items())
     return {
         **{
-            f"{name} cohort": f"{len(each)} cases, content {each.content_hash()}"
+            f"{name} cohort": f"{counted(len(each), 'case')}, content {each.content_hash()}"
             for name, each in cohorts.named.items()
         },
         "options": json.dumps(options.model_dump(exclude=set(_LATER)), sort_keys=True),

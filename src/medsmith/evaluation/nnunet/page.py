@@ -102,5 +102,5 @@ def _picture(found: NnunetUtility) -> Picture:
     gains = [point_of(row, arm.dice.gain, 100) for row, arm in enumerate(found.arms) if arm.dice.gain]
     panels = [("Dice on real test patients", None, [dice]), ("points of Dice gained over R", 0.0, [gains])]
     caption = "Means with 95 % intervals over test patients and the networks of the folds."
-    legend = {f"{found.cases[0]} real cases": READERS[0]}
+    legend = {counted(found.cases[0], "real case"): READERS[0]}
     return Picture(interval_rows(panels, [arm.arm.name for arm in found.arms]), caption, legend)

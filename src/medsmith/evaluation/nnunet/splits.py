@@ -29,7 +29,7 @@ def folds_of(groups: Sequence[Sequence[str]], seed: int) -> list[list[str]]:
         RequestError: there are fewer groups than folds.
     """
     if len(groups) < FOLDS:
-        found = f"{len(groups)} real patients or scenes"
+        found = f"{len(groups)} real {'patient or scene' if len(groups) == 1 else 'patients or scenes'}"
         raise RequestError("folds", found, f"nnU-Net's cross-validation has {FOLDS}", "give more real cases")
     order = np.random.default_rng(seed).permutation(len(groups))
     folds: list[list[str]] = [[] for _ in range(FOLDS)]

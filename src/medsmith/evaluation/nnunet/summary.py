@@ -41,7 +41,7 @@ def summarized(
     structures = tuple(sorted(names, key=names.__getitem__))[1:]
     tested = Tested(patients, structures, trial.mm, options.gain)
     jobs = {arm: [job for job in trial.jobs if job.arm == arm] for arm in options.arms}
-    scores = {arm: ArmScores.read(out, of_arm, tested.ids) for arm, of_arm in jobs.items()}
+    scores = {arm: ArmScores.read(out, of_arm, tested.ids, len(structures)) for arm, of_arm in jobs.items()}
     results = [_judged(tested.result(arm, found, scores[REAL], 0.0), options) for arm, found in scores.items()]
     return NnunetUtility(
         arms=tuple(results),

@@ -7,8 +7,7 @@ from typing import Any, final
 import numpy as np
 
 from medsmith.data.copies import Found, Match, Searchable, find_matches
-from medsmith.formats.atomic import write_json
-from medsmith.formats.json_file import read_json
+from medsmith.evaluation.kept_parts import keep_part, kept_part
 from medsmith.progress import Advance
 
 BATCH = 16
@@ -24,7 +23,7 @@ def compute(_name: str, make: Callable[[], Json]) -> Json:
 
 @final
 class KeptParts:
-    """Parts in a folder, one JSON file each: an interrupted run continues after the last one.
+    """Parts in a folder, one JSON file each: an interrupted run continues after the last one, and repairs damaged ones.
 
     Args:
         folder: of the files, which no other inputs or settings may share.
@@ -40,9 +39,11 @@ class KeptParts:
             FileError: it cannot be read or written.
         """
         path = self._folder / f"{name}.json"
-        if not path.exists():
-            write_json(path, make())
-        return read_json(path)
+        part = kept_part(path)
+        if part is None:
+            part = make()
+            keep_part(path, part)
+        return part
 
 
 def find_in_batches(

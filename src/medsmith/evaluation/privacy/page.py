@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from medsmith.cases.cohort import Cohort
+from medsmith.errors import counted
 from medsmith.evaluation.fidelity.bootstrap import Estimate
 from medsmith.evaluation.pages.figures import histogram_with_limit
 from medsmith.evaluation.pages.page import Page, Picture, Section, Table
@@ -58,7 +59,9 @@ def privacy_page(found: Privacy, cohorts: Mapping[str, Cohort], values: Mapping[
         *(_nearness_section(name, nearness) for name, nearness in found.nearness.items()),
         Section("Methods and limits", (*_methods(), PROVES, *found.notes, *found.left_out)),
     ]
-    title = f"What {len(cohorts['synthetic'])} synthetic cases give away of {len(cohorts['training'])} training cases"
+    made = counted(len(cohorts["synthetic"]), "synthetic case")
+    give = "gives" if len(cohorts["synthetic"]) == 1 else "give"
+    title = f"What {made} {give} away of {len(cohorts['training'])} training cases"
     return Page(title, summary_lines(found), sections, found.facts)
 
 
