@@ -227,6 +227,21 @@ def test_lesions_of_another_cohort_with_the_same_names_are_not_kept(tmp_path):
         assert np.array_equal(made[id].require_image(), source[id].require_image())
 
 
+@pytest.mark.parametrize(
+    ("paper", "generator", "words"),
+    [
+        ("pig", "ddpm", "ddpm, preset tiny, 10 updates"),
+        ("lldm", "vq", "lldm, preset tiny, image_autoencoder.codes=256, 2 updates in each of 5 stages"),
+        ("lesiondiffusion", "lesiondiffusion", "lesiondiffusion, shipped weights, not trained here"),
+        ("pig", "copypaste", "nothing is trained"),
+    ],
+)
+def test_the_training_of_a_row_is_told_in_words(paper, generator, words, tmp_path):
+    inputs = Inputs(tmp_path, tmp_path, tmp_path, tmp_path)
+    rows = Bench(PAPERS[paper], SCALES["smoke"], tmp_path / "out", inputs, NullProgress(), print)
+    assert rows._training(PAPERS[paper].generators[generator]) == words
+
+
 def test_a_page_of_others_is_not_written_over(tmp_path, capsys):
     (tmp_path / "bench.html").write_text("mine")
     assert main(["bench", "pig", str(tmp_path)]) == 2

@@ -92,6 +92,13 @@ _MDDPM = Paper(
     "medsmith turing.",
     shape_space=True,
 )
+
+
+def _unconditioned(_inputs: Inputs) -> Mapping[str, Any]:
+    """No map steers the image, so that none has to be drawn again until it is legal."""
+    return {"control": 0, "draws": 1}
+
+
 _LLDM = Paper(
     name="lldm",
     title="Label maps and MR volumes that follow them (3D-LLDM)",
@@ -104,8 +111,8 @@ _LLDM = Paper(
     },
     rows=(
         Row("3D-DDPM", "ddpm"),
-        Row("3D-LDM, VQ", "vq", lambda _: {"control": 0}, labeled=False),
-        Row("3D-LDM, KL", "lldm", lambda _: {"control": 0}, labeled=False),
+        Row("3D-LDM, VQ", "vq", _unconditioned, labeled=False),
+        Row("3D-LDM, KL", "lldm", _unconditioned, labeled=False),
         Row("3D-LLDM", "lldm", lambda _: {"maps": "generated"}),
         Row("3D-LLDM, deformed maps", "lldm", lambda _: {"maps": "deformed"}),
         Row("copy-paste", "copypaste"),

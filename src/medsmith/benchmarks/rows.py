@@ -90,7 +90,8 @@ class Bench:
             return "nothing is trained"
         if generator.weights:
             return f"{generator.method}, shipped weights, not trained here"
-        updates = f"{counted(self._updates(generator), 'update')} in each of {counted(generator.stages, 'stage')}"
+        updates = counted(self._updates(generator), "update")
+        updates += f" in each of {generator.stages} stages" if generator.stages > 1 else ""
         changed = "".join(f", {each}" for each in generator.settings)
         return f"{generator.method}, preset {self.scale.preset}{changed}, {updates}"
 
