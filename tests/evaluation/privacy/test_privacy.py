@@ -225,9 +225,10 @@ def test_of_organs_and_lesions_the_lesions_alone_are_lesion_regions(tmp_path):
     mass = new.labels == 2
     host = np.where(training[1].labels == 2, training[0].image, training[1].image)
     inserted = replace(new, image=np.where(mass, new.image, host).astype(np.float32))
-    roots = [write(tmp_path / name, cases, names) for name, cases in {"s": [inserted], "t": training}.items()]
+    made, known = (write(tmp_path / name, cases, names) for name, cases in (("s", [inserted]), ("t", training)))
     for label, regions in ((None, set()), ("breast", {("new", "t1")})):
-        found = measure_privacy(*roots, tmp_path / f"out-{label}", label=label, extractors=[])
+        found = measure_privacy(made, known, tmp_path / f"out-{label}", label=label, extractors=[])
+        assert found.lesions is not None
         assert copied(found.lesions.pairs()) == regions
         assert found.facts["lesion label"] == (label or "mass")
 
