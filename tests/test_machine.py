@@ -21,6 +21,11 @@ def test_the_command_has_no_folders_of_this_machine():
     assert found["versions"].startswith(f"Python {platform.python_version()}, ")
 
 
+@pytest.mark.parametrize("program", ["/site/medsmith/__main__.py", "/somewhere/bin/medsmith"])
+def test_the_command_of_medsmith_can_be_typed_again(program):
+    assert facts([program, "bench", "pig", "/data/out"])["command"] == "medsmith bench pig out"
+
+
 @pytest.mark.parametrize(
     ("text", "expected"), [("a : 1\nmodel name\t: Some CPU: v2\n", "Some CPU: v2"), ("a : 1\n", platform.machine())]
 )

@@ -38,7 +38,7 @@ the paper.
 |---|---|---|---|---|---|---|---|---|
 {rows}
 
-The paper (InceptionV3, 2,048 images of 512 x 512 against its training slices, no floor given): DDPM 31.84, DDIM 31.54,
+The paper (InceptionV3, 2,048 images of 512 x 512; which real ones is not said, no floor given): DDPM 31.84, DDIM 31.54,
 PIG 15.88. Its values cannot be compared with ours (other images, size, number); the order can.
 """
 

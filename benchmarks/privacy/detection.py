@@ -1,12 +1,13 @@
-"""Whether planted copies are found and new cases are not: the copy detector on phantoms and on real ultrasound.
+"""Whether planted copies are found and new cases are not: the copy detector on phantoms and on real images.
 
-Cases are divided by scene into training cases and held-out ones, and the held-out ones into two halves: the first sets
-the threshold, as in `medsmith privacy`, the second counts false alarms. Near-duplicates between a half and the training
-cases, which are real copies, are left out and counted. Some training cases are planted, changed in each of the ways of
-`KINDS`, and the whole image or its lesion region is searched. The processor time is that of the search alone.
+Cases are divided by scene into training cases and held-out ones, and the held-out ones into two halves. The first sets
+the threshold, as in `medsmith privacy`. False alarms are counted in both, each by the threshold of the other.
+Near-duplicates between a half and the training cases, which are real copies, are left out and counted. Some training
+cases are planted, changed in each of the ways of `KINDS`, and the whole image or its lesion region is searched, the
+latter where enough cases have a lesion that is large enough. The processor time is that of the search alone.
 
 Writes detection-NAME.json beside this file. Run, for phantoms or for any cohort:
-python benchmarks/privacy/detection.py breast-ultrasound
+python benchmarks/privacy/detection.py ct
 python benchmarks/privacy/detection.py COHORT
 """
 
@@ -32,11 +33,12 @@ from medsmith.geometry import Geometry
 from medsmith.machine import facts
 from medsmith.phantoms.families import FAMILIES, find_family
 from medsmith.phantoms.family import case_id, case_seed
+from medsmith.reports.organs import is_lesion
 
 HERE = Path(__file__).parent
 PLANTED, MOST = 20, 300
 """Copies of each kind, and cases of a cohort, evenly chosen."""
-PHANTOMS = {2: (128, 120), 3: (48, 40)}
+PHANTOMS = {2: (128, 120), 3: (48, 200)}
 """Edge and number of phantoms, in 2-D and 3-D."""
 Change = Callable[[np.ndarray], np.ndarray]
 
@@ -139,8 +141,16 @@ def whole(case: Case) -> Searchable:
 
 def lesion(case: Case) -> Searchable:
     """The region of the largest lesion; none if it is too small."""
-    region = lesion_region(case, {value for value in case.label_names.values() if value})
+    labels = {name: value for name, value in case.label_names.items() if value}
+    named = {value for name, value in labels.items() if is_lesion(name)}
+    region = lesion_region(case, named or set(labels.values()))
     return Searchable.of([] if region is None else [region[None]])
+
+
+def without_duplicates(similarities: np.ndarray, threshold: Threshold) -> np.ndarray:
+    """Those of cases that are no near-duplicates of training cases, unless all look alike."""
+    alike = threshold.near_duplicates is None or threshold.near_duplicates.value >= 0.5
+    return similarities if alike else similarities[similarities < IMAGES.near_duplicate]
 
 
 def measure(cases: Sequence[Case], scenes: np.ndarray, prepare: Callable[[Case], Searchable]) -> dict[str, Any]:
@@ -155,18 +165,16 @@ def measure(cases: Sequence[Case], scenes: np.ndarray, prepare: Callable[[Case],
     begin = time.process_time()
     reference = similarities_of(find_matches(unseen, gallery).matches)
     seconds = (time.process_time() - begin) / len(unseen)
-    threshold = Threshold.of(reference[::2], IMAGES, 0)
-    limit, other = threshold.limit.value, reference[1::2]
-    other = (
-        other[other < IMAGES.near_duplicate]
-        if threshold.near_duplicates and threshold.near_duplicates.value < 0.5
-        else other
-    )
+    halves = reference[::2], reference[1::2]
+    threshold, other = (Threshold.of(each, IMAGES, 0) for each in halves)
+    limit = threshold.limit.value
+    unlike = without_duplicates(halves[1], threshold), without_duplicates(halves[0], other)
+    alarms = sum(int((each > t.limit.value).sum()) for each, t in zip(unlike, (threshold, other), strict=True))
     found: dict[str, Any] = {
         "training": len(gallery),
         "held_out": len(unseen),
         "threshold": threshold.as_json(),
-        "false_alarms": proportion(int((other > limit).sum()), len(other)).as_json(),
+        "false_alarms": proportion(alarms, sum(map(len, unlike))).as_json(),
         "seconds_per_query": seconds,
         "planted": {},
     }
@@ -191,6 +199,9 @@ def main() -> None:
     scenes = find_scenes(joined([whole(case) for case in cases]).coarse).groups
     result: dict[str, Any] = {"machine": facts(), "cases": len(cases)}
     for region in (whole, lesion):
+        if sum(bool(len(region(case))) for case in cases) < 4 * PLANTED:
+            print(f"{region.__name__}: too few cases have one")
+            continue
         result[region.__name__] = measure(cases, scenes, region)
         (HERE / f"detection-{Path(name).name}.json").write_text(json.dumps(result, indent=1) + "\n")
 

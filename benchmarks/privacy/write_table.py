@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from medsmith.phantoms.families import FAMILIES
+
 HERE = Path(__file__).parent
 PAGE = HERE.parents[1] / "docs" / "privacy.md"
 BEGIN, END = "<!-- measured -->", "<!-- end of measured -->"
@@ -24,14 +26,15 @@ def lines() -> Iterator[str]:
     """The section of the page."""
     yield "## Measured detection"
     yield ""
-    yield "Planted copies that are found; false alarms among held-out cases that neither trained nor set the threshold."
+    yield "Planted copies that are found; false alarms among held-out cases, by a threshold that others of them set."
     yield "Wilson 95 % intervals; in brackets, the least similarity of that kind of copy. Cases are divided by scene."
     for path in sorted(HERE.glob("detection-*.json")):
         found = json.loads(path.read_text())
         name, machine = path.stem.removeprefix("detection-"), found["machine"]
         regions = [region for region in REGIONS if region in found]
         yield ""
-        yield f"**{name}**, {found['cases']} cases; {machine['machine']}, {machine['date']}; `{machine['command']}`:"
+        kind = "phantoms" if name in FAMILIES else "cases"
+        yield f"**{name}**, {found['cases']} {kind}; {machine['machine']}, {machine['date']}; `{machine['command']}`:"
         yield ""
         yield "| | " + " | ".join(REGIONS[region] for region in regions) + " |"
         yield "|---|" + "---|" * len(regions)

@@ -24,14 +24,23 @@ def facts(arguments: Sequence[str] | None = None) -> Mapping[str, str]:
     """
     import torch  # heavy, and only needed here
 
-    words = [Path(word).name if Path(word).is_absolute() else word for word in arguments or sys.argv]
+    words = [_shared_name(Path(word)) if Path(word).is_absolute() else word for word in arguments or sys.argv]
     return {
-        "command": shlex.join(["python", *words]),
+        "command": shlex.join(_as_typed(words)),
         "date": datetime.now(UTC).date().isoformat(),
         "machine": f"{processor()}, {os.cpu_count()} cores, {torch.get_num_threads()} thread(s) used",
         "load_average": f"{os.getloadavg()[0]:.1f}",
         "versions": versions(),
     }
+
+
+def _shared_name(path: Path) -> str:
+    """The last part of a path; ``python -m medsmith`` has the path of a module."""
+    return path.parent.name if path.name == "__main__.py" else path.name
+
+
+def _as_typed(words: Sequence[str]) -> list[str]:
+    return list(words) if words[0] == "medsmith" else ["python", *words]
 
 
 def versions() -> str:

@@ -12,13 +12,14 @@ from medsmith import Cohort, bench, phantom
 from medsmith.benchmarks import running
 from medsmith.benchmarks.lesions import lesions_alone
 from medsmith.benchmarks.page import bench_page, summary_lines
-from medsmith.benchmarks.papers import PAPERS, Inputs
-from medsmith.benchmarks.result import BenchResult, RowResult
+from medsmith.benchmarks.paper import Inputs
+from medsmith.benchmarks.papers import PAPERS
+from medsmith.benchmarks.result import REAL_ALONE, BenchResult, RowResult
 from medsmith.benchmarks.rows import Bench, stem
 from medsmith.benchmarks.scales import SCALES
 from medsmith.cli import main
 from medsmith.errors import CohortError, RequestError
-from medsmith.evaluation.downstream.result import WITHHELD
+from medsmith.evaluation.downstream.result import GAIN, LOSS, NONE, WITHHELD
 from medsmith.evaluation.fidelity.bootstrap import Estimate
 from medsmith.evaluation.fidelity.comparison import Comparison
 from medsmith.evaluation.pages.page import render
@@ -42,7 +43,7 @@ def row(name: str, low: float, high: float, measure: str = "fidelity") -> RowRes
 
 
 def result(*rows: RowResult) -> BenchResult:
-    return BenchResult(PAPER, rows, {"scale": "smoke"})
+    return BenchResult(PAPER, rows, {"scale": "cpu"})
 
 
 @pytest.mark.parametrize("paper", PAPERS.values(), ids=PAPERS)
@@ -87,13 +88,29 @@ def test_an_order_holds_where_intervals_are_apart_and_agree_with_the_paper(own, 
 def test_of_dice_more_is_better():
     found = result(row("SegGuidedDiff", 0.4, 0.5, "utility"), row("PIG", 0.6, 0.7, "utility"))
     findings = {order.rival: order.finding for order in found.orders(UTILITY)}
-    assert findings == {"LDM with ControlNet": "was not measured", "SegGuidedDiff": "holds"}
+    assert findings == {
+        "real cases alone": "cannot be told",
+        "LDM with ControlNet": "was not measured",
+        "SegGuidedDiff": "holds",
+    }
+
+
+@pytest.mark.parametrize(
+    ("verdict", "finding"),
+    [(GAIN, "holds"), (LOSS, "is reversed"), (NONE, "cannot be told"), (WITHHELD, "cannot be told")],
+)
+def test_against_real_cases_alone_the_verdict_on_the_paired_gain_decides(verdict, finding):
+    found = result(replace(row("PIG", 0.6, 0.7, "utility"), verdicts={"R + S": verdict}))
+    (order, *_) = found.orders(UTILITY)
+    assert (order.rival, order.published, order.finding) == (REAL_ALONE, (60.54, 52.36), finding)
+    line = f"real cases alone {finding} here (65.0 (60.0 to 70.0) against 55.0 (50.0 to 60.0))"
+    assert line in summary_lines(found)[1]
 
 
 def test_dice_of_networks_that_were_not_trained_long_enough_tells_no_order():
     rows = row("SegGuidedDiff", 0.4, 0.5, "utility"), row("PIG", 0.6, 0.7, "utility")
     found = result(*(replace(each, verdicts={"R + S": WITHHELD}) for each in rows))
-    assert found.orders(UTILITY)[1].finding == "cannot be told"
+    assert found.orders(UTILITY)[2].finding == "cannot be told"
 
 
 def test_distances_of_different_n_tell_no_order():
@@ -107,6 +124,7 @@ def test_dice_stands_in_per_cent_beside_the_paper_with_its_n():
     found = result(row("SegGuidedDiff", 0.4, 0.5, "utility"), row("PIG", 0.6, 0.7, "utility"))
     cells = re.sub(r"\s*<t[dh][^>]*>|</t[dh]>\s*", "|", render(bench_page(found, {})))
     assert re.search(r"PIG\|+60.54\|+65.0 \(60.0 to 70.0\)\|+20\|", cells)
+    assert re.search(r"SegGuidedDiff\|+58.30\|", cells)
     assert re.search(r"real cases alone\|+52.36\|+55.0 \(50.0 to 60.0\)\|+20\|", cells)
     assert re.search(r"PIG\|+R \+ S\|+65.0 \(60.0 to 70.0\)\|+20\|+\+65.0 \(\+60.0 to \+70.0\)\|", cells)
     assert "holds here (65.0 (60.0 to 70.0) against 45.0 (40.0 to 50.0))" in summary_lines(found)[3]
@@ -118,6 +136,7 @@ def test_the_page_puts_ours_beside_the_paper_and_says_what_was_not_made():
     page = render(bench_page(found, {}))
     assert "31.84" in page
     assert "a &lt;b&gt;" in page
+    assert "DDIM (31.54)" in page
     assert "cannot be compared with ours" in page
     assert "a gain includes what the other half taught them" in page
     assert "holds here (15 (10 to 20) against 35 (30 to 40))" in page
@@ -125,9 +144,11 @@ def test_the_page_puts_ours_beside_the_paper_and_says_what_was_not_made():
 
 def test_a_trial_says_first_that_it_measures_no_method():
     found = result(row("DDPM", 30, 40), row("PIG", 10, 20))
-    trial, *others = summary_lines(found)
-    assert trial.startswith("Scale smoke trains every row for a few steps")
-    assert others == summary_lines(replace(found, facts={"scale": "cpu"}))
+    first, *others = summary_lines(replace(found, facts={"scale": "smoke"}))
+    assert first.startswith("Scale smoke trains every row for a few steps")
+    assert "that PIG is better than DDPM cannot be told here" in others[0]
+    assert "that PIG is better than DDPM holds here" in summary_lines(found)[0]
+    assert len(others) == len(summary_lines(found))
 
 
 def test_lesions_become_one_label(tmp_path):
@@ -206,6 +227,21 @@ def test_lesions_of_another_cohort_with_the_same_names_are_not_kept(tmp_path):
         assert np.array_equal(made[id].require_image(), source[id].require_image())
 
 
+@pytest.mark.parametrize(
+    ("paper", "generator", "words"),
+    [
+        ("pig", "ddpm", "ddpm, preset tiny, 10 updates"),
+        ("lldm", "vq", "lldm, preset tiny, image_autoencoder.codes=256, 2 updates in each of 5 stages"),
+        ("lesiondiffusion", "lesiondiffusion", "lesiondiffusion, shipped weights, not trained here"),
+        ("pig", "copypaste", "nothing is trained"),
+    ],
+)
+def test_the_training_of_a_row_is_told_in_words(paper, generator, words, tmp_path):
+    inputs = Inputs(tmp_path, tmp_path, tmp_path, tmp_path)
+    rows = Bench(PAPERS[paper], SCALES["smoke"], tmp_path / "out", inputs, NullProgress(), print)
+    assert rows._training(PAPERS[paper].generators[generator]) == words
+
+
 def test_a_page_of_others_is_not_written_over(tmp_path, capsys):
     (tmp_path / "bench.html").write_text("mine")
     assert main(["bench", "pig", str(tmp_path)]) == 2
@@ -218,13 +254,12 @@ def test_a_page_of_others_is_not_written_over(tmp_path, capsys):
 def test_a_smoke_run_makes_every_row_and_continues_to_the_same_numbers(paper, tmp_path):
     first = bench(paper, tmp_path / "out")
     assert [each.row for each in first.rows] == [each.name for each in PAPERS[paper].rows]
-    made = [each for each in first.rows if not each.missing]
-    assert made
-    assert all(each.distances for each in made)
-    assert all(bool(each.dice) == each_row.labeled for each, each_row in _with_rows(made, paper))
+    assert {each.row: each.missing for each in first.rows if each.missing} == {}
+    assert all(each.distances for each in first.rows)
+    assert all(bool(each.dice) == each_row.labeled for each, each_row in _with_rows(first.rows, paper))
     again = bench(paper, tmp_path / "out")
     assert [each.as_json() for each in again.rows] == [each.as_json() for each in first.rows]
-    assert Cohort.open(tmp_path / "out" / "rows" / stem(made[0].row)).ids
+    assert Cohort.open(tmp_path / "out" / "rows" / stem(first.rows[0].row)).ids
     assert "Synthetic research data" in Path(tmp_path / "out" / "bench.html").read_text()
 
 

@@ -25,7 +25,7 @@ from medsmith.runs.checkpoints import find_run, read_record, unpack
 from medsmith.synthesis.checks.finished import CHECKS, check_case
 from medsmith.synthesis.checks.guidance import annotation_followed
 from medsmith.synthesis.checks.images import image_noise, not_a_copy
-from medsmith.synthesis.checks.masks import labels_declared
+from medsmith.synthesis.checks.masks import labels_declared, labels_legal
 from medsmith.synthesis.checks.result import CheckResult, Limits
 from medsmith.synthesis.checks.training import TrainingFacts
 from synthesis_fakes import fingerprint
@@ -261,6 +261,21 @@ def test_limits_are_the_users():
     small = good_case(labels=marked((5, 5, 4, 4)))
     assert failed(small, facts()) == {"foreground_share"}
     assert failed(small, facts(), Limits(foreground=(0.1, 1.5))) == set()
+    pieces = good_case(**BROKEN["in pieces"][1])
+    assert failed(pieces, facts(), Limits(components=2, foreground=(0, 9))) == set()
+    assert failed(pieces, facts(), Limits(components=1.9, foreground=(0, 9))) == {"components"}
+    odd = replace(good_case(), provenance={"label_problems": ["2 pieces of heart"]})
+    assert labels_legal(odd, facts(), LIMITS).outcome == "failed"
+    assert labels_legal(odd, facts(), Limits(label_problems=1)).outcome == "passed"
+    bright = good_case(**BROKEN["too bright"][1])
+    assert failed(bright, facts(), Limits(beyond_range=0.2)) == set()
+    assert failed(bright, facts(), Limits(beyond_range=0.1)) == {"image_range"}
+
+
+@pytest.mark.parametrize(("name", "other"), [("components", 2), ("label_problems", 1), ("beyond_range", 0.2)])
+def test_limits_that_are_the_usual_ones_leave_records_as_they_were(name, other):
+    assert name not in Limits().model_dump()
+    assert Limits(**{name: other}).model_dump()[name] == other
 
 
 def test_channels_are_checked_one_by_one():

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from medsmith.benchmarks.papers import PublishedTable
-from medsmith.benchmarks.result import BenchResult, Order, RowResult, value_of
+from medsmith.benchmarks.paper import PublishedTable
+from medsmith.benchmarks.result import REAL, REAL_ALONE, BenchResult, Order, value_of
 from medsmith.cases.cohort import Cohort
 from medsmith.evaluation.fidelity.bootstrap import Estimate
 from medsmith.evaluation.pages.page import Page, Picture, Section, Table
@@ -32,7 +32,8 @@ def bench_page(result: BenchResult, cases: Mapping[str, Path]) -> Page:
         result: what was found.
         cases: row -> folder of its cases; a row without one has no picture.
     """
-    sections = [*(_published(result, table) for table in result.paper.tables), _distances(result), _utility(result)]
+    tables = [_published(result, table) for table in result.paper.tables]
+    sections = [*tables, *_other_results(result), _rows(result), _distances(result), _utility(result)]
     return Page(result.paper.title, summary_lines(result), [*sections, *_pictures(result, cases)], result.facts)
 
 
@@ -44,7 +45,7 @@ def summary_lines(result: BenchResult) -> list[str]:
         for order in result.orders(table)
     ]
     missing = [f"{row.row}: nothing was made: {row.missing}" for row in result.rows if row.missing]
-    trial = [_TRIAL] if result.facts.get("scale") == "smoke" else []
+    trial = [_TRIAL] if result.trial else []
     return [*trial, *lines, *missing]
 
 
@@ -73,13 +74,18 @@ def _gain(found: Estimate | None) -> str:
 
 
 def _published(result: BenchResult, table: PublishedTable) -> Section:
-    rows = [_row_of(result, table, row) for row in result.rows]
+    findings = {order.rival: order.finding for order in result.orders(table)}
+    rows = [
+        _cells(row.row, table.figures.get(row.row), value_of(row, table), table, findings.get(row.row, ""))
+        for row in result.rows
+    ]
     if table.baseline is not None:
-        real = next((row.dice["R"] for row in result.rows if "R" in row.dice), None)
-        n = "" if real is None else str(real.n)
-        rows.insert(0, ["real cases alone", f"{table.baseline:g}", _as_published(real, table), n, ""])
-    head = ["", "paper", "here", "n here", "order, against " + result.paper.own]
-    return Section(table.title, [NOT_COMPARABLE.format(table.settings), _ours(result, table)], (Table(head, rows),))
+        real = next((row.dice[REAL] for row in result.rows if REAL in row.dice), None)
+        rows.insert(0, _cells(REAL_ALONE, table.baseline, real, table, findings[REAL_ALONE]))
+    head = ["", "paper", "here", "n here", f"that {result.paper.own} is better"]
+    left_out = f"Of this table are not made here: {table.left_out}."
+    sentences = [NOT_COMPARABLE.format(table.settings), _ours(result, table), table.unlike, left_out]
+    return Section(table.title, list(filter(None, sentences)), (Table(head, rows),))
 
 
 def _ours(result: BenchResult, table: PublishedTable) -> str:
@@ -95,12 +101,29 @@ def _ours(result: BenchResult, table: PublishedTable) -> str:
     )
 
 
-def _row_of(result: BenchResult, table: PublishedTable, row: RowResult) -> list[str]:
-    findings = {order.rival: order.finding for order in result.orders(table)}
-    figure = table.figures.get(row.row)
-    ours = value_of(row, table)
-    published, n = "" if figure is None else f"{figure:g}", "" if ours is None else str(ours.n)
-    return [row.row, published, _as_published(ours, table), n, findings.get(row.row, "")]
+def _cells(name: str, figure: float | None, ours: Estimate | None, table: PublishedTable, finding: str) -> list[str]:
+    published = "not there" if figure is None else f"{figure:.{_decimals(table)}f}"
+    return [name, published, _as_published(ours, table), "" if ours is None else str(ours.n), finding]
+
+
+def _decimals(table: PublishedTable) -> int:
+    """As the paper prints its figures."""
+    return max(len(f"{figure:g}".partition(".")[2]) for figure in table.figures.values())
+
+
+def _other_results(result: BenchResult) -> Iterator[Section]:
+    if result.paper.other_results:
+        yield Section("What else the paper measures", [f"Not made here: {result.paper.other_results}"])
+
+
+def _rows(result: BenchResult) -> Section:
+    rows = [
+        [row.row, row.trained, row.sampler, str(row.cases), str(row.attempts) if row.cases else "", row.missing]
+        for row in result.rows
+    ]
+    head = ["", "generator", "sampler", "cases", "attempts", "why there are none"]
+    sentence = "How the cases of each row were made; the checks of synthesis refused the attempts beyond their number."
+    return Section("Rows", [sentence], (Table(head, rows),))
 
 
 def _distances(result: BenchResult) -> Section:
@@ -115,10 +138,20 @@ def _distances(result: BenchResult) -> Section:
 
 
 def _utility(result: BenchResult) -> Section:
+    learned = [row for row in result.rows if row.dice]
+    real = {arm: row for row in learned for arm in row.dice if not _is_mixed(arm)}
+    shown = [(REAL_ALONE, real[arm], arm) for arm in real]
+    shown += [(row.row, row, arm) for row in learned for arm in row.dice if _is_mixed(arm)]
     rows = [
-        [row.row, arm, _in_percent(dice), str(dice.n), _gain(row.gains.get(arm)), row.verdicts.get(arm, "")]
-        for row in result.rows
-        for arm, dice in row.dice.items()
+        [
+            name,
+            arm,
+            _in_percent(row.dice[arm]),
+            str(row.dice[arm].n),
+            _gain(row.gains.get(arm)),
+            row.verdicts.get(arm, ""),
+        ]
+        for name, row, arm in shown
     ]
     sentence = (
         "Dice, in per cent, of segmentation networks on the test cases; gains, in points, are paired, over real cases "
@@ -126,6 +159,11 @@ def _utility(result: BenchResult) -> Section:
         "learn from, and the generators learned from all of them: a gain includes what the other half taught them."
     )
     return Section("Utility", [sentence], (Table(["", "trained on", "Dice", "n", "gain", "verdict"], rows),))
+
+
+def _is_mixed(arm: str) -> bool:
+    """Whether synthetic cases are in it, so that it differs from row to row."""
+    return "S" in arm.split()
 
 
 def _pictures(result: BenchResult, cases: Mapping[str, Path]) -> Iterator[Section]:

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import final
 
 from medsmith.benchmarks.lesions import lesions_alone
-from medsmith.benchmarks.papers import Generator, Inputs, Paper, Row
+from medsmith.benchmarks.paper import Generator, Inputs, Paper, Row
 from medsmith.benchmarks.result import RowResult
 from medsmith.benchmarks.scales import Scale
 from medsmith.cases.cohort import Cohort
-from medsmith.errors import SynthesisError, TrainingError
+from medsmith.errors import SynthesisError, TrainingError, counted
 from medsmith.evaluation import evaluate
 from medsmith.evaluation.downstream import SegmenterConfig, UtilityOptions, utility
 from medsmith.evaluation.fidelity.comparison import Comparison
@@ -20,6 +20,7 @@ from medsmith.evaluation.fidelity.named_extractors import default_extractors
 from medsmith.formats.atomic import write_bytes
 from medsmith.progress import Progress
 from medsmith.synthesis import Limits, Summary, SynthesisOptions, synthesize
+from medsmith.synthesis.plan import read_plan
 from medsmith.training import Budget, train
 
 SEED = 0
@@ -28,7 +29,16 @@ FEATURES = "features"
 _UNTRAINED = "copypaste"
 _HASH_DIGITS = 16
 # Networks that were trained briefly make images that the checks refuse: how far these are from real ones is measured.
-_LIMITS = Limits(noise=1e6, spread=0, foreground=(0, 1e6), region_dice=0, attempts=10)
+_LIMITS = Limits(
+    foreground=(0, 1e6),
+    components=1e6,
+    label_problems=10**6,
+    beyond_range=1e6,
+    spread=0,
+    noise=1e6,
+    region_dice=0,
+    attempts=10,
+)
 
 
 @final
@@ -60,22 +70,45 @@ class Bench:
                 one whose cases no check lets pass.
         """
         generator = self.paper.generators[row.generator]
+        trained = self._training(generator)
         try:
             made = self._made(row, generator.weights or str(self._trained(row.generator, generator)))
         except (SynthesisError, TrainingError) as error:
             self.report(f"{row.name}: {error.line}")
-            return RowResult(row.name, missing=error.line)
+            return RowResult(row.name, trained=trained, missing=error.line)
         self.report(f"{row.name}: {made.line}")
-        distances = self._distances(row)
-        return self._with_utility(row, RowResult(row.name, distances, attempts=made.attempts, cases=made.count))
+        result = RowResult(row.name, self._distances(row), attempts=made.attempts, cases=made.count)
+        return self._with_utility(row, replace(result, trained=trained, sampler=self._sampler(row)))
 
     def cases_of(self, row: Row) -> Path:
         """Folder of its cases."""
         return self.out / "rows" / stem(row.name)
 
+    def _training(self, generator: Generator) -> str:
+        """In words, what the generator of a row learned."""
+        if generator.method == _UNTRAINED:
+            return "nothing is trained"
+        if generator.weights:
+            return f"{generator.method}, shipped weights, not trained here"
+        updates = counted(self._updates(generator), "update")
+        updates += f" in each of {generator.stages} stages" if generator.stages > 1 else ""
+        changed = "".join(f", {each}" for each in generator.settings)
+        return f"{generator.method}, preset {self.scale.preset}{changed}, {updates}"
+
+    def _updates(self, generator: Generator) -> int:
+        """Of each stage."""
+        return max(1, self.scale.updates // generator.stages)
+
+    def _sampler(self, row: Row) -> str:
+        """Solver and steps of the cases of a row; "" of cases that no network made."""
+        if self.paper.generators[row.generator].method == _UNTRAINED:
+            return ""
+        recipe = read_plan(self.cases_of(row)).recipe
+        return f"{recipe.solver}, {counted(recipe.steps, 'step')}"
+
     def _trained(self, key: str, generator: Generator) -> Path:
         run, scale = self.out / "runs" / key, self.scale
-        budget = Budget(steps=max(1, scale.updates // generator.stages))
+        budget = Budget(steps=self._updates(generator))
         size = [scale.edge(self.paper.dimensions)] * self.paper.dimensions
         sized = () if generator.method == _UNTRAINED else (f"size={size}".replace(" ", ""),)
         train(

@@ -6,7 +6,8 @@ from pathlib import Path
 from medsmith.anatomy import ShapeSpace
 from medsmith.benchmarks.lesions import lesion_values
 from medsmith.benchmarks.page import bench_page
-from medsmith.benchmarks.papers import Inputs, Paper, find_paper
+from medsmith.benchmarks.paper import Inputs, Paper
+from medsmith.benchmarks.papers import find_paper
 from medsmith.benchmarks.result import BenchResult
 from medsmith.benchmarks.rows import FEATURES, SEED, Bench
 from medsmith.benchmarks.scales import Scale, find_scale
@@ -70,7 +71,7 @@ def bench(
         run = Bench(chosen, size, out, inputs, progress, report)
         rows = tuple(run.result(row) for row in chosen.rows)
         data = "the cohorts that were given" if real is not None else f"phantoms of the family {chosen.phantoms}"
-        result = BenchResult(chosen, rows, {"scale": size.name, "data": data, **_contents(inputs), **facts()})
+        result = BenchResult(chosen, rows, {"scale": size.name, "data": data, **_contents(chosen, inputs), **facts()})
         write_json(out / RECORD, result.as_json())
         write_page(bench_page(result, {row.name: run.cases_of(row) for row in chosen.rows}), out / PAGE)
     return result
@@ -128,7 +129,7 @@ def _inputs(
     return Inputs(train, test, templates, space)
 
 
-def _contents(inputs: Inputs) -> dict[str, str]:
-    found = {"train": inputs.train, "test": inputs.test, "templates": inputs.templates}
+def _contents(paper: Paper, inputs: Inputs) -> dict[str, str]:
+    found = {"train": inputs.train, "test": inputs.test} | ({"templates": inputs.templates} if paper.templates else {})
     cohorts = {name: Cohort.open(path) for name, path in found.items()}
     return {f"{name} cases": f"{len(each)}, content {each.content_hash()}" for name, each in cohorts.items()}

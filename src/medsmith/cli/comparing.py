@@ -52,7 +52,7 @@ def privacy(
         typer.Option(help="Real cohort that the generator was not trained on: sets thresholds, tests membership."),
     ] = None,
     label: Annotated[
-        str | None, typer.Option(help="Label of the lesions; default: all labels but the background.")
+        str | None, typer.Option(help="Label of the lesions; default: those named as lesions, or else all labels.")
     ] = None,
 ) -> None:
     """Search a synthetic cohort for copies of training cases; measure membership inference by distance."""

@@ -40,8 +40,8 @@ def textured(case_id, seed, shape=(40, 40, 1)):
     return Case(case_id, image[None], inside.astype(np.uint8), geometry, ("US",), NAMES, stored)
 
 
-def write(root, cases):
-    cohort = Cohort.create(root, channel_names=("US",), label_names=NAMES, file_ending=".png")
+def write(root, cases, names=NAMES):
+    cohort = Cohort.create(root, channel_names=("US",), label_names=names, file_ending=".png")
     for case in cases:
         cohort.write(case)
     cohort.finish()
@@ -211,6 +211,26 @@ def test_the_lesion_region_holds_nothing_of_the_background():
     small = np.zeros_like(case.labels)
     small[3:9, 3:20] = 1
     assert lesion_region(replace(case, labels=small), {1}) is None
+
+
+@pytest.mark.usefixtures("numbers_only")
+def test_of_organs_and_lesions_the_lesions_alone_are_lesion_regions(tmp_path):
+    names = {"background": 0, "breast": 1, "mass": 2}
+
+    def with_organ(case):
+        return replace(case, labels=(1 + case.labels).astype(np.uint8), label_names=names)
+
+    training = [with_organ(textured(f"t{n}", n)) for n in range(8)]
+    new = with_organ(textured("new", 300))
+    mass = new.labels == 2
+    host = np.where(training[1].labels == 2, training[0].image, training[1].image)
+    inserted = replace(new, image=np.where(mass, new.image, host).astype(np.float32))
+    made, known = (write(tmp_path / name, cases, names) for name, cases in (("s", [inserted]), ("t", training)))
+    for label, regions in ((None, set()), ("breast", {("new", "t1")})):
+        found = measure_privacy(made, known, tmp_path / f"out-{label}", label=label, extractors=[])
+        assert found.lesions is not None
+        assert copied(found.lesions.pairs()) == regions
+        assert found.facts["lesion label"] == (label or "mass")
 
 
 @pytest.mark.usefixtures("numbers_only")

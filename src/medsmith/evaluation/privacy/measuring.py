@@ -1,7 +1,7 @@
 """Searches a synthetic cohort for what it gives away of the training cohort, and writes a self-contained report."""
 
 import platform
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
@@ -31,6 +31,7 @@ from medsmith.evaluation.roles import role_notes
 from medsmith.formats.atomic import remove_temporary_files, remove_temporary_files_below, write_json
 from medsmith.formats.lock import hold_output
 from medsmith.progress import Advance, NullProgress, Progress
+from medsmith.reports.organs import is_lesion
 
 RECORD, PAGE, PARTS = "privacy.json", "privacy.html", "parts"
 _HELD_OUT = "held-out cohort"
@@ -60,7 +61,7 @@ def measure_privacy(
         out: folder of the report; created if missing.
         held_out: real cases that the generator was not trained on; without them, the thresholds are those between
             training cases, and membership is not measured.
-        label: of the lesions; by default all labels but the background.
+        label: of the lesions; by default those whose names are of lesions, or else all labels but the background.
         extractors: of features; by default the radiomic vector.
         facts: additional lines of the report; without them equal inputs give equal bytes.
         progress: display of the progress.
@@ -102,9 +103,10 @@ def privacy_and_page(
         named["held-out"] = as_cohort(held_out)
     check_results_folder(out, (RECORD, PAGE), [cohort.root for cohort in named.values()])
     check_cohorts(named)
-    values = {name: _lesion_values(cohort, label) for name, cohort in named.items()}
+    labels = _lesion_labels(named, label)
+    values = {name: _values_of(cohort, labels) for name, cohort in named.items()}
     chosen: list[Extractor] = [Radiomics()] if extractors is None else list(extractors)
-    lines = _facts(named, label, chosen)
+    lines = _facts(named, labels, chosen)
     check_same_report(out / RECORD, lambda: {_HELD_OUT: None, **_without(lines, "features", "versions")})
     with hold_output(out):
         remove_temporary_files(out)
@@ -199,19 +201,27 @@ def _count(cohorts: _Cohorts) -> int:
     return total
 
 
-def _lesion_values(cohort: Cohort, label: str | None) -> Collection[int]:
-    known = {name: value for name, value in cohort.label_names.items() if value > 0}
+def _lesion_labels(named: Mapping[str, Cohort], label: str | None) -> tuple[str, ...]:
+    """The label that was asked for, or those of all cohorts whose names are of lesions; () for all labels."""
     if label is None:
-        return set(known.values())
-    if label not in known:
-        limit = f"{cohort.root} has {', '.join(known) or 'none'}"
-        raise RequestError("label", f"no {label!r} in every cohort", limit, similar(label, known, _COMMON_LABEL))
-    return {known[label]}
+        common = set.intersection(*(set(cohort.label_names) for cohort in named.values()))
+        return tuple(name for name in named["training"].label_names if name in common and is_lesion(name))
+    for cohort in named.values():
+        known = [name for name, value in cohort.label_names.items() if value > 0]
+        if label not in known:
+            limit = f"{cohort.root} has {', '.join(known) or 'none'}"
+            raise RequestError("label", f"no {label!r} in every cohort", limit, similar(label, known, _COMMON_LABEL))
+    return (label,)
 
 
-def _facts(named: Mapping[str, Cohort], label: str | None, extractors: Sequence[Extractor]) -> dict[str, str]:
+def _values_of(cohort: Cohort, labels: Sequence[str]) -> set[int]:
+    chosen = labels or cohort.label_names
+    return {value for name, value in cohort.label_names.items() if value > 0 and name in chosen}
+
+
+def _facts(named: Mapping[str, Cohort], labels: Sequence[str], extractors: Sequence[Extractor]) -> dict[str, str]:
     lines = {f"{name} cohort": cohort_line(cohort) for name, cohort in named.items()}
-    lines |= {"lesion label": label or "all"} | {each.name: each.identity for each in extractors}
+    lines |= {"lesion label": ", ".join(labels) or "all"} | {each.name: each.identity for each in extractors}
     if extractors:
         lines["features"] = computed_line(extractors)
     versions = ", ".join(f"{name} {metadata.version(name)}" for name in _VERSIONS)

@@ -14,8 +14,6 @@ from medsmith.measurement.noise_level import noise_levels
 from medsmith.synthesis.checks.result import CheckResult, Limits
 from medsmith.synthesis.checks.training import TrainingFacts
 
-# Float32 rounding between model space and stored units, as a fraction of the range.
-_ROUNDING = 1e-3
 # One gray value of 256 in model space, which is 2 wide.
 _GRAY_VALUE = 2 / 256
 NO_IMAGE = "the case has no image"
@@ -35,8 +33,8 @@ def image_finite(case: Case, training: TrainingFacts, limits: Limits) -> CheckRe
     return CheckResult.of("image_finite", float((~np.isfinite(case.image)).sum()), high=0)
 
 
-def image_range(case: Case, training: TrainingFacts, limits: Limits) -> CheckResult:  # noqa: ARG001
-    """How far gray values leave the training range, as a fraction of its width; allowed: rounding."""
+def image_range(case: Case, training: TrainingFacts, limits: Limits) -> CheckResult:
+    """How far gray values leave the training range, as a fraction of its width; rejects what no scan shows."""
     if case.image is None:
         return CheckResult.skipped("image_range", NO_IMAGE)
     ranges = training.fingerprint.full_range
@@ -44,7 +42,7 @@ def image_range(case: Case, training: TrainingFacts, limits: Limits) -> CheckRes
         max(low - float(values.min()), float(values.max()) - high, 0.0) / max(high - low, 1e-6)
         for values, (low, high) in zip(_finite(case.image), ranges, strict=True)
     ]
-    return CheckResult.of("image_range", max(excess), high=_ROUNDING)
+    return CheckResult.of("image_range", max(excess), high=limits.beyond_range)
 
 
 def image_spread(case: Case, training: TrainingFacts, limits: Limits) -> CheckResult:

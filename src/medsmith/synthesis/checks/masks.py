@@ -21,11 +21,11 @@ def labels_declared(case: Case, training: TrainingFacts, limits: Limits) -> Chec
 
 
 def labels_legal(case: Case, training: TrainingFacts, limits: Limits) -> CheckResult:  # noqa: ARG001
-    """Number of ways in which a drawn label map is unlike those of training, as the method found; allowed: none."""
+    """Number of ways in which a drawn label map is unlike those of training; allowed: ``limits.label_problems``."""
     problems = (case.provenance or {}).get("label_problems")
     if problems is None:
         return CheckResult.skipped("labels_legal", "the label map was not drawn by the method")
-    return CheckResult.of("labels_legal", float(len(problems)), high=0)
+    return CheckResult.of("labels_legal", float(len(problems)), high=limits.label_problems)
 
 
 def mask_not_empty(case: Case, training: TrainingFacts, limits: Limits) -> CheckResult:  # noqa: ARG001
@@ -46,8 +46,9 @@ def foreground_share(case: Case, training: TrainingFacts, limits: Limits) -> Che
     return CheckResult.of("foreground_share", float((case.labels > 0).mean()), low, high)
 
 
-def components(case: Case, training: TrainingFacts, limits: Limits) -> CheckResult:  # noqa: ARG001
-    """Number of connected components of labeled voxels; allowed: the maximum in training."""
+def components(case: Case, training: TrainingFacts, limits: Limits) -> CheckResult:
+    """Number of connected components of labeled voxels; allowed: ``limits.components`` times the most in training."""
     if case.labels is None:
         return CheckResult.skipped("components", NO_LABELS)
-    return CheckResult.of("components", count_components(case.labels), high=training.fingerprint.components)
+    most = training.fingerprint.components
+    return CheckResult.of("components", count_components(case.labels), high=limits.components * most)

@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field
 Outcome = Literal["passed", "failed", "not made"]
 AS_REQUESTED = "lesions_as_requested"
 """Name of the check of what was requested of lesions."""
+ROUNDING = 1e-3
+"""Of float32 between model space and stored units, as a fraction of the range."""
 _DIGITS = 6
 
 
@@ -19,6 +21,11 @@ class Limits(BaseModel):
     Attributes:
         foreground: factors on the smallest and the largest fraction of labeled voxels in training; the fraction of a
             case must lie between the two products.
+        components: factor on the largest number of connected components in training; not recorded where it is 1.
+        label_problems: largest number of ways in which a drawn label map may be unlike those of training; not recorded
+            where it is 0.
+        beyond_range: how far gray values may leave the training range, as a fraction of its width; not recorded where
+            it is what float32 rounding between model space and stored units needs.
         spread: minimum gray-value spread of a channel, relative to the median spread in training.
         noise: largest noise of a channel, relative to the largest in training.
         region_dice: smallest Dice of a region, found by thresholds in a guided image, with the map that it follows.
@@ -31,6 +38,9 @@ class Limits(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     foreground: tuple[float, float] = (0.5, 1.5)
+    components: float = Field(default=1, ge=1, exclude_if=lambda factor: factor == 1)
+    label_problems: int = Field(default=0, ge=0, exclude_if=lambda number: number == 0)
+    beyond_range: float = Field(default=ROUNDING, ge=ROUNDING, exclude_if=lambda share: share == ROUNDING)
     spread: float = Field(default=0.25, ge=0)
     noise: float = Field(default=1.5, gt=0)
     region_dice: float = Field(default=0.5, ge=0, le=1)
