@@ -226,7 +226,13 @@ def one_mask(method: LesionDiffusion, templates: Path, number: int) -> Mapping[s
     if "measured" not in record:
         return {}
     canvas = Canvas.of(method, request, case, Box(*map(tuple, record["box"])))
-    common = {"organ": request.lesions[0].organ, "size_mm": request.lesions[0].size_mm, "shape": ("round-like",)}
+    asked = request.lesions[0]
+    common = {
+        "organ": asked.organ,
+        "size_mm": asked.size_mm,
+        "shape": asked.shape,
+        "enhancement": canvas.scan.enhancement,
+    }
     return {
         name: [
             contrast.property_of(canvas, method, LesionReport(**{**common, **words}), number)

@@ -1,6 +1,6 @@
 """From a field to a lesion in a scan, with samplers whose intensities are known."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -48,6 +48,17 @@ class Halves:
 
 
 @dataclass(frozen=True)
+class Listen:
+    """Remembers the reports it was given."""
+
+    heard: list[LesionReport] = field(default_factory=list)
+
+    def __call__(self, image, share, frame, report, seed):  # noqa: ARG002
+        self.heard.append(report)
+        return (image * (1 - share) + 140.0 * share).astype(np.float32)
+
+
+@dataclass(frozen=True)
 class Keep:
     """Leaves the cube as it is."""
 
@@ -88,6 +99,21 @@ def test_nothing_changes_outside_the_margin_and_the_lesion_is_the_label(spacing)
     core = distance_transform_edt(lesion, sampling=spacing) > 3
     assert made.image[core].mean() == pytest.approx(140, abs=5)
     assert np.array_equal(made.image, np.rint(made.image))
+
+
+@pytest.mark.parametrize(
+    ("shown", "said", "heard"),
+    [
+        ("enhanced CT", None, "enhanced CT"),
+        ("non-contrast CT", "enhanced CT", "non-contrast CT"),
+        (None, "enhanced CT", "enhanced CT"),
+    ],
+)
+def test_the_enhancement_that_linet_reads_is_that_of_the_scan(shown, said, heard):
+    listener, box = Listen(), Box((20, 20, 24), (34, 36, 32))
+    asked = report((12.0, 12.0, 12.0), enhancement=said)
+    insert_lesion(replace(scan(), enhancement=shown), asked, box, generator(listener), seed=3, attempts=1)
+    assert listener.heard == [asked.model_copy(update={"enhancement": heard})]
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ EDGE, ATTRIBUTES, DIMENSION = 8, 3, 6
 NETWORK = NetworkConfig(channels=(8, 8), attention=(False, True), groups=4, head_channels=4)
 HEARD = TextConfig(dimension=DIMENSION, width=4, pooled=4, left_out=0.0, null=0.0)
 DIFFUSION = DiffusionConfig(length=20, prediction="noise", clamp=None, min_snr=None)
+CLEAN = DiffusionConfig(length=20, prediction="clean", clamp=None, min_snr=None)
 
 
 def drawn(seed=0):
@@ -147,3 +148,31 @@ def test_voxels_are_stretched_by_their_amplitude_and_come_back():
     assert torch.equal(voxels.encode(image), 5 * image)
     assert torch.allclose(voxels.decode(voxels.encode(image)), image, atol=1e-6)
     assert voxels.decode(torch.full((1, 1, 1, 1, 1), 7.0)) == 1
+
+
+@pytest.mark.parametrize("level", ["guided", "kept"])
+def test_guidance_keeps_the_mean_of_the_lesion_where_it_is_told_to(level):
+    config = PaintConfig(network=NETWORK, diffusion=CLEAN, words=HEARD, reach_mm=2.0, level=level)
+    net = awake(LINet(config, 1, ATTRIBUTES))
+    x, lesion, region = paint_parts(1)
+    said, null, t = vectors(1), torch.zeros(1, ATTRIBUTES, DIMENSION), torch.tensor([11])
+    with torch.no_grad():
+        alone, unsaid = (net(x, t, lesion, region, words)[0] for words in (said, null))
+        found = net.denoiser(lesion, region, said, null, 4.0)(x, t)
+    plain = unsaid + 4 * (alone - unsaid)
+    shift = ((plain - alone) * lesion).sum() / lesion.sum()
+    assert shift.abs() > 1e-3
+    expected = plain if level == "guided" else plain - shift * lesion
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("weight", [0.0, 1.0])
+def test_without_guidance_the_level_is_that_of_one_network(weight):
+    config = PaintConfig(network=NETWORK, diffusion=CLEAN, words=HEARD, reach_mm=2.0, level="kept")
+    net = awake(LINet(config, 1, ATTRIBUTES))
+    x, lesion, region = paint_parts(1)
+    said, null, t = vectors(1), torch.zeros(1, ATTRIBUTES, DIMENSION), torch.tensor([11])
+    with torch.no_grad():
+        alone = net(x, t, lesion, region, said if weight else null)[0]
+        found = net.denoiser(lesion, region, said, null, weight)(x, t)
+    torch.testing.assert_close(found, alone)

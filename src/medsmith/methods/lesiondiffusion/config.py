@@ -74,6 +74,7 @@ class PaintConfig(BaseModel):
         norm: of the error: "l1" (equation 5) or "l2".
         mask_head: weight of the Dice loss of a predicted mask (the released code); 0 predicts none.
         guidance: weight of classifier-free guidance; 1 is the network alone.
+        level: mean of the lesion under guidance: "guided" (the paper), or "kept" as the network alone has it.
         homogeneous: standard deviation of the initial noise of lesions that are requested to be homogeneous; 1 for all
             others. Residual noise becomes texture.
     """
@@ -91,6 +92,7 @@ class PaintConfig(BaseModel):
     norm: Literal["l1", "l2"] = "l2"
     mask_head: float = Field(default=0.0, ge=0)
     guidance: float = Field(default=1.5, ge=0)
+    level: Literal["guided", "kept"] = "guided"
     homogeneous: float = Field(default=0.2, ge=0, le=1)
 
 
@@ -204,6 +206,7 @@ _RELEASED = _PAPER.model_copy(
         "sampling": Sampling(solver="ddim", steps=200, stochasticity=1.0),
     }
 )
+_TINY = LesionDiffusionConfig(paint=PaintConfig(edge="reported", guidance=3.0, level="kept"))
 _BEST = LesionDiffusionConfig(
     mask=MaskConfig(
         frame=FrameConfig(size=64),
@@ -212,9 +215,12 @@ _BEST = LesionDiffusionConfig(
     paint=PaintConfig(
         frame=FrameConfig(size=64, finest_mm=1.0),
         network=NetworkConfig(channels=(96, 160, 256), residual_blocks=2),
+        edge=_TINY.paint.edge,
+        guidance=_TINY.paint.guidance,
+        level=_TINY.paint.level,
     ),
     training=TrainingConfig(steps=60_000, batch=16, flips=(0, 1, 2), ema=0.999),
 )
 PRESETS: Mapping[str, BaseModel] = MappingProxyType(
-    {"paper": _PAPER, "released": _RELEASED, "best": _BEST, "tiny": LesionDiffusionConfig()}
+    {"paper": _PAPER, "released": _RELEASED, "best": _BEST, "tiny": _TINY}
 )

@@ -156,7 +156,7 @@ def _attempt(
     before = scan.image[region].copy()
     cube = frame.resample_in(scan.image, AIR_HU)
     painted = frame.on(region).resample_in(mask_to_synthesize(mask, spacing), 0.0)
-    synthetic = generator.sample_intensities(cube, painted, frame, report, derive_seed(seed, "paint"))
+    synthetic = generator.sample_intensities(cube, painted, frame, _of_scan(report, scan), derive_seed(seed, "paint"))
     image = lesion_intensities(frame.resample_out(synthetic), mask, spacing, report)
     organ = selected(scan.organ_map.labels[region], target_of(report, scan.organ_map).organ)
     level = organ_level(before, mask, organ, spacing)
@@ -174,6 +174,11 @@ def _attempt(
     blend(after, (slice(None), slice(None), slice(None)), image, share, scan.stored)
     parts = scan.organ_map.labels[region], names, crop_geometry(geometry, region), scan.enhancement
     return Attempt(mask, image, share, assess_lesion(LabeledScan(after, *parts), mask, report, denied))
+
+
+def _of_scan(report: LesionReport, scan: TargetScan) -> LesionReport:
+    """The report with the enhancement that the scan shows, whatever was said or drawn; LINet reads it as a word."""
+    return report if scan.enhancement is None else report.model_copy(update={"enhancement": scan.enhancement})
 
 
 def _covered(
