@@ -16,8 +16,8 @@ R + cases of each source of the data set, such as copypaste, phantoms, pig, segg
 subset, and segguided that saw the images of all other training cases without their labels; R + those images with the
 labels that the network of R predicts; phantoms alone in the first half of the steps, then R alone.
 
-The result, recipes-DATA.json, is written after every subset; what is done is kept in WORK, so that the same call
-continues.
+The result, recipes-DATA.json, is written after every subset and keeps the sizes of other calls; what is done is kept in
+WORK, so that the same call continues.
 """
 
 import argparse
@@ -171,10 +171,12 @@ def main(asked: argparse.Namespace) -> None:
     about = {"data": asked.data, "grid": asked.edge, "steps of a generator": asked.steps, "synthetic": asked.count,
              "segmenter": segmenter_of(asked).model_dump()}  # fmt: skip
     path = HERE / f"recipes-{asked.data}.json"
-    every: list[dict[str, Any]] = []
+    sizes = tuple(map(int, asked.sizes.split(",")))
+    every, calls = of_other_sizes(path, about, sizes)
     owner = owners(data, asked.work)
     others = unseen(data, asked.work, owner)
-    for size in map(int, asked.sizes.split(",")):
+    for size in sizes:
+        calls[str(size)] = facts()
         scores: dict[str, list[list[np.ndarray]]] = {arm: [] for arm in asked.arms.split(";")}
         draws = draws_of(asked, size, real, test)
         for draw in draws:
@@ -183,9 +185,23 @@ def main(asked: argparse.Namespace) -> None:
                 if all(part.subset.synthetic(source) is not None for source in sources for part in draw):
                     scores[arm].append([dice_of(draw, arm, seed, asked, real) for seed in range(asked.seeds)])
             found = rows(draws, scores, owner, others)
-            write_json(path, {**about, "rows": every + found, "facts": facts()})
+            together = sorted([*every, *found], key=lambda row: row["cases"])
+            write_json(path, {**about, "rows": together, "calls": calls})
         every += found
         print(*(f"{row['cases']} {row['arm']}: {row['dice']['value']:.3f}" for row in found), sep="\n", flush=True)
+
+
+def of_other_sizes(
+    path: Path, about: Mapping[str, Any], sizes: Sequence[int]
+) -> tuple[list[dict[str, Any]], dict[str, dict[str, Any]]]:
+    """Rows and calls of earlier results with the same settings, but for sizes that are measured again."""
+    if not path.exists():
+        return [], {}
+    before = read_json(path)
+    if any(before[name] != value for name, value in about.items()):
+        return [], {}
+    rows = [row for row in before["rows"] if row["cases"] not in sizes]
+    return rows, {size: call for size, call in before["calls"].items() if int(size) not in sizes}
 
 
 def arms_of(data: DataSet) -> tuple[str, ...]:

@@ -59,7 +59,8 @@ def page(name: str, result: Mapping[str, Any]) -> str:
     refused = "".join(f"\n- {line}" for line in sorted(missing))
     short = f"\n\nGenerators whose cases the checks refused:\n{refused}" if refused else ""
     title = DATA[name].title
-    below = f"{tested}, {about}; {course}. {source(result['facts'])}{unseen}{short}"
+    calls = dict.fromkeys(source(result["calls"][size]) for size in sorted(result["calls"], key=int))
+    below = f"{tested}, {about}; {course}. {' '.join(calls)}{unseen}{short}"
     return f"\n## {title[0].upper()}{title[1:]}\n\n{table(head, rows)}\n\n{below}\n"
 
 
