@@ -193,7 +193,7 @@ def main(asked: argparse.Namespace) -> None:
 
 def of_other_sizes(
     path: Path, about: Mapping[str, Any], sizes: Sequence[int]
-) -> tuple[list[dict[str, Any]], dict[str, dict[str, Any]]]:
+) -> tuple[list[dict[str, Any]], dict[str, Mapping[str, Any]]]:
     """Rows and calls of earlier results with the same settings, but for sizes that are measured again."""
     if not path.exists():
         return [], {}
