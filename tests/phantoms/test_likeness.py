@@ -84,9 +84,12 @@ def test_the_same_command_continues_and_another_likeness_is_refused(tmp_path):
     ultrasound = real_cohort(
         tmp_path / "us", {"background": 0, "lesion": 1}, ("ultrasound",), shape=(64, 64, 1), ending=".png"
     )
-    phantom("breast", tmp_path / "plain", 1, size=32)
-    with pytest.raises(CohortError, match="was made with another like; choose a new folder"):
-        phantom("breast", tmp_path / "plain", 1, size=32, like=ultrasound)
+    for first, second in ((None, ultrasound), (ultrasound, None)):
+        folder = tmp_path / f"first-{first is None}"
+        before = phantom("breast", folder, 1, size=32, like=first).content_hash()
+        with pytest.raises(CohortError, match="was made with another --like; choose a new folder"):
+            phantom("breast", folder, 2, size=32, like=second)
+        assert Cohort.open(folder).content_hash() == before
 
 
 @pytest.mark.parametrize(

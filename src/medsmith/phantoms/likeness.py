@@ -20,6 +20,8 @@ from medsmith.reports.organs import is_lesion
 
 PERCENTILES = (0.5, 99.5)
 """Of the gray values of a phantom, that become 0 and 255 where the images of the cohort are stored in 8 bits."""
+LIKE = "like"
+"""Key of the provenance of phantoms that take something over; others lack it."""
 
 
 @final
@@ -86,7 +88,7 @@ class Likeness:
             labels=labels,
             label_names=self.label_names,
             channel_names=self.channel_names,
-            provenance={**(phantom.provenance or {}), "like": self.record},
+            provenance={**(phantom.provenance or {}), LIKE: self.record},
         )
         return replace(stretch(like, PERCENTILES), report=None) if self.eight_bit else like
 
