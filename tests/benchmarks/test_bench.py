@@ -4,6 +4,7 @@ import re
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -223,7 +224,7 @@ def test_one_folder_takes_one_paper_scale_and_set_of_cohorts(tmp_path, monkeypat
 
     monkeypatch.setattr(running, "_inputs", interrupted)
     real, other = (phantom("breast", tmp_path / f"real-{seed}", 8, seed=seed, size=32) for seed in (0, 1))
-    out, first = tmp_path / "out", {"paper": "pig", "real": real, "test": real}
+    out, first = tmp_path / "out", dict[str, Any](paper="pig", real=real, test=real)
     with pytest.raises(KeyboardInterrupt):
         bench(**first, out=out)
     settings = (out / "settings.json").read_bytes()

@@ -1,11 +1,9 @@
 """The note on phantoms that could stand beside the real cases."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
-from medsmith import Cohort
+from medsmith import Case, Cohort
 from medsmith.evaluation.downstream.inputs import Cohorts
 from medsmith.evaluation.downstream.procedural import untried_phantoms
 from medsmith.geometry import Geometry
@@ -15,9 +13,8 @@ from medsmith.phantoms.breast.phantom import make_breast_case
 def cohort_of(folder, label, channel="us", *, ending=".png", shape=(32, 32, 1)):
     case, names = make_breast_case(1, "one", 32), {"background": 0, label: 1}
     cohort = Cohort.create(folder, channel_names=(channel,), label_names=names, file_ending=ending)
-    image, labels = (np.broadcast_to(each, shape).copy() for each in (case.image[0], case.labels))
-    kept = {"geometry": Geometry.plain(shape), "report": None, "provenance": None}
-    cohort.write(replace(case, image=image[None], labels=labels, channel_names=(channel,), label_names=names, **kept))
+    image, labels = (np.broadcast_to(each, shape).copy() for each in (case.require_image()[0], case.require_labels()))
+    cohort.write(Case("one", image[None], labels, Geometry.plain(shape), (channel,), names, case.stored))
     cohort.finish()
     return Cohort.open(folder)
 

@@ -234,6 +234,20 @@ def test_of_organs_and_lesions_the_lesions_alone_are_lesion_regions(tmp_path):
 
 
 @pytest.mark.usefixtures("numbers_only")
+def test_copied_lesions_with_a_label_of_their_own_are_found(tmp_path):
+    training, new = [textured(f"t{n}", n) for n in range(8)], textured("new", 300)
+    names = {**NAMES, "synthetic_lesion": 2}
+    copied_mass = training[1].labels == 1
+    image = np.where(copied_mass, training[1].image, new.image).astype(np.float32)
+    inserted = replace(new, image=image, labels=(2 * copied_mass).astype(np.uint8), label_names=names)
+    made, known = write(tmp_path / "s", [inserted], names), write(tmp_path / "t", training)
+    found = measure_privacy(made, known, tmp_path / "out", extractors=[])
+    assert found.lesions is not None
+    assert copied(found.lesions.pairs()) == {("new", "t1")}
+    assert found.facts["lesion label"] == f"{next(name for name, value in NAMES.items() if value)}, synthetic_lesion"
+
+
+@pytest.mark.usefixtures("numbers_only")
 def test_volumes_are_searched(tmp_path):
     training = [textured(f"t{n}", n, (20, 20, 16)) for n in range(5)]
     make = {"training": training, "synthetic": [replace(training[1], id="copy"), textured("new", 9, (20, 20, 16))]}
