@@ -4,6 +4,7 @@ import re
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from medsmith.benchmarks.result import REAL_ALONE, BenchResult, RowResult
 from medsmith.benchmarks.rows import Bench, stem
 from medsmith.benchmarks.scales import SCALES
 from medsmith.cli import main
-from medsmith.errors import CohortError, RequestError
+from medsmith.errors import CohortError, RequestError, RunError
 from medsmith.evaluation.downstream.result import GAIN, LOSS, NONE, WITHHELD
 from medsmith.evaluation.fidelity.bootstrap import Estimate
 from medsmith.evaluation.fidelity.comparison import Comparison
@@ -214,7 +215,30 @@ def test_two_calls_into_one_folder_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(running, "_inputs", second)
     with pytest.raises(KeyboardInterrupt):
         bench("pig", tmp_path / "out")
-    assert not (tmp_path / "out").exists()
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["settings.json"]
+
+
+def test_one_folder_takes_one_paper_scale_and_set_of_cohorts(tmp_path, monkeypatch):
+    def interrupted(*_given):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(running, "_inputs", interrupted)
+    real, other = (phantom("breast", tmp_path / f"real-{seed}", 8, seed=seed, size=32) for seed in (0, 1))
+    out, first = tmp_path / "out", dict[str, Any](paper="pig", real=real, test=real)
+    with pytest.raises(KeyboardInterrupt):
+        bench(**first, out=out)
+    settings = (out / "settings.json").read_bytes()
+    for change, named in (
+        ({"paper": "mddpm"}, "paper"),
+        ({"scale": "cpu"}, "scale"),
+        ({"test": other}, "test cases"),
+        ({"real": None, "test": None}, "test cases, train cases"),
+    ):
+        with pytest.raises(RunError, match=re.escape(f"{out}: holds results of other settings ({named})")):
+            bench(**{**first, **change}, out=out)
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == {"settings.json": settings}
+    with pytest.raises(KeyboardInterrupt):
+        bench(**first, out=out)
 
 
 def test_lesions_of_another_cohort_with_the_same_names_are_not_kept(tmp_path):

@@ -54,6 +54,14 @@ def test_products_of_rows_give_the_same_as_the_rows():
         np.testing.assert_allclose(ours, expected, atol=1e-12)
 
 
+def test_the_products_of_many_cases_are_not_kept():
+    few, many = (Frechet(rows(count, 8, 41)) for count in (32, 33))
+    for frechet in (few, many):
+        frechet(np.arange(6)[None], np.arange(6, 12)[None])
+    assert "_products" in vars(few)
+    assert "_products" not in vars(many)
+
+
 def test_frechet_of_scaled_and_shifted_copies_has_a_closed_form():
     x = rows(50, 30, 5)
     scale = np.linspace(0.5, 2, 30)

@@ -246,7 +246,7 @@ def test_the_verdict_on_obedience_is_that_of_the_segmenters(report, cohorts, tmp
         label_fidelity(few, cases, *into)
     for what, role in (("training", "train"), ("test", "test")):
         given = {each: cohorts[each] for each in ("train", "test")} | {role: unlabeled(cohorts[role], tmp_path / role)}
-        with pytest.raises(RequestError, match=f"{role}: no {what} case has a label that 10 synthetic cases have"):
+        with pytest.raises(RequestError, match=f"{role}: no {what} case has a label that 10 synthetic cases "):
             label_fidelity(cohorts["synthetic"], replace(cases, training=given["train"], test=given["test"]), *into)
     assert not (tmp_path / "kept").exists()
     assert said(NotMeasured("too few")) == "Obedient? Unknown: too few."

@@ -1,25 +1,43 @@
 """The note on phantoms that could stand beside the real cases."""
 
-from medsmith import Cohort
+import numpy as np
+import pytest
+
+from medsmith import Case, Cohort
 from medsmith.evaluation.downstream.inputs import Cohorts
 from medsmith.evaluation.downstream.procedural import untried_phantoms
 from medsmith.geometry import Geometry
 from medsmith.phantoms.breast.phantom import make_breast_case
 
 
-def cohort_of(folder, label):
-    case = make_breast_case(1, "one", 32)
-    names = {"background": 0, label: 1}
-    cohort = Cohort.create(folder, channel_names=("us",), label_names=names, file_ending=".png")
-    cohort.write(type(case)("one", case.image, case.labels, Geometry.plain((32, 32, 1)), ("us",), names, case.stored))
+def cohort_of(folder, label, channel="us", *, ending=".png", shape=(32, 32, 1)):
+    case, names = make_breast_case(1, "one", 32), {"background": 0, label: 1}
+    cohort = Cohort.create(folder, channel_names=(channel,), label_names=names, file_ending=ending)
+    image, labels = (np.broadcast_to(each, shape).copy() for each in (case.require_image()[0], case.require_labels()))
+    cohort.write(Case("one", image[None], labels, Geometry.plain(shape), (channel,), names, case.stored))
     cohort.finish()
     return Cohort.open(folder)
 
 
-def test_phantoms_that_fit_are_named_with_their_command(tmp_path):
-    real = cohort_of(tmp_path / "real", "lesion")
+@pytest.mark.parametrize("label", ["lesion", "breast tumor"])
+def test_phantoms_that_fit_are_named_with_their_command(tmp_path, label):
+    real = cohort_of(tmp_path / "real", label)
     (line,) = untried_phantoms(Cohorts.of(real, real, real, None, None))
-    assert f"(of breast): medsmith phantom breast PHANTOMS --like {real.root}, then utility --procedural" in line
+    assert "(of breast), which" in line
+    assert "medsmith phantom breast PHANTOMS --like REAL, then utility --procedural PHANTOMS" in line
+    assert str(tmp_path) not in line
+
+
+def test_phantoms_whose_lesions_have_no_label_are_not_named(tmp_path):
+    real = cohort_of(tmp_path / "real", "liver", "CT", ending=".nii.gz", shape=(32, 32, 32))
+    (line,) = untried_phantoms(Cohorts.of(real, real, real, None, None))
+    assert "(of ct-healthy, " in line
+    assert "ct-varied" not in line
+
+
+def test_no_organ_is_taken_for_a_lesion(tmp_path):
+    real = cohort_of(tmp_path / "real", "heart")
+    assert untried_phantoms(Cohorts.of(real, real, real, None, None)) == ()
 
 
 def test_nothing_is_said_where_phantoms_are_given(tmp_path):

@@ -42,6 +42,15 @@ def test_the_only_label_is_that_of_the_lesions_and_gray_values_fill_8_bits(tmp_p
         assert (ours.provenance or {})["like"] == {"label_names": {"background": 0, "tumor": 1}, "eight_bit": True}
 
 
+def test_the_only_label_is_that_of_the_lesions_whatever_the_family_calls_them(tmp_path):
+    real = real_cohort(tmp_path / "real", {"background": 0, "cyst": 1}, ("CT",), (64, 64, 1), np.int16)
+    (like,) = phantom("chest", tmp_path / "like", 1, size=64, seed=1, like=real)
+    (plain,) = phantom("chest", tmp_path / "plain", 1, size=64, seed=1)
+    nodule = plain.require_labels() == plain.label_names["nodule"]
+    assert nodule.any()
+    assert np.array_equal(like.require_labels(), nodule.astype(np.uint8))
+
+
 @pytest.mark.parametrize(
     ("family", "channel", "stored"),
     [("limb-ct", "CT", np.int16), ("limb-ct", "CT", np.uint8), ("limb-mr", "T2", np.int16)],
@@ -75,9 +84,12 @@ def test_the_same_command_continues_and_another_likeness_is_refused(tmp_path):
     ultrasound = real_cohort(
         tmp_path / "us", {"background": 0, "lesion": 1}, ("ultrasound",), shape=(64, 64, 1), ending=".png"
     )
-    phantom("breast", tmp_path / "plain", 1, size=32)
-    with pytest.raises(CohortError, match="was made with another like; choose a new folder"):
-        phantom("breast", tmp_path / "plain", 1, size=32, like=ultrasound)
+    for first, second in ((None, ultrasound), (ultrasound, None)):
+        folder = tmp_path / f"first-{first is None}"
+        before = phantom("breast", folder, 1, size=32, like=first).content_hash()
+        with pytest.raises(CohortError, match="was made with another --like; choose a new folder"):
+            phantom("breast", folder, 2, size=32, like=second)
+        assert Cohort.open(folder).content_hash() == before
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """Runs a paper: stand-in cases, every row, the record and the page."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from medsmith.anatomy import ShapeSpace
@@ -12,8 +12,10 @@ from medsmith.benchmarks.result import BenchResult
 from medsmith.benchmarks.rows import FEATURES, SEED, Bench
 from medsmith.benchmarks.scales import Scale, find_scale
 from medsmith.cases.cohort import Cohort
-from medsmith.cases.cohort_like import CohortLike, as_cohort, folder_of
+from medsmith.cases.cohort_like import CohortLike, as_cohort
 from medsmith.errors import CohortError, RequestError, counted
+from medsmith.evaluation.downstream.inputs import check_settings
+from medsmith.evaluation.pages.earlier_report import cohort_line
 from medsmith.evaluation.pages.page import check_results_folder, write_page
 from medsmith.evaluation.scope import MIN_REAL
 from medsmith.formats.atomic import remove_temporary_files, remove_temporary_files_below, write_json
@@ -55,16 +57,19 @@ def bench(
     Raises:
         RequestError: unknown paper or scale, or only one of ``real`` and ``test`` is given.
         CohortError: cohorts do not fit, or ``out`` lies in one of them.
+        RunError: ``out`` has another paper, another scale or other cohorts.
         MedsmithError: whatever training, synthesis and measuring raise.
     """
     chosen, size, out = find_paper(paper), find_scale(scale), Path(out)
     if (real is None) != (test is None):
         raise RequestError("bench", "one of the cohorts to learn from and to test on", "both, or none", "give both")
-    given = [each for each in (real, test, templates) if each is not None]
-    check_results_folder(out, (RECORD, PAGE), map(folder_of, given))
-    _check_given(chosen, [as_cohort(each) for each in (real, test) if each is not None])
+    named = {"train": real, "test": test, "templates": templates if chosen.templates else None}
+    given = {name: as_cohort(each) for name, each in named.items() if each is not None}
+    check_results_folder(out, (RECORD, PAGE), [each.root for each in given.values()])
+    _check_given(chosen, [given[name] for name in ("train", "test") if name in given])
     progress = progress or NullProgress()
     with hold_output(out):
+        check_settings(out, _settings(chosen, size, given))
         remove_temporary_files(out)
         remove_temporary_files_below(out / FEATURES)
         inputs = _inputs(chosen, size, out, (real, test, templates), progress)
@@ -75,6 +80,13 @@ def bench(
         write_json(out / RECORD, result.as_json())
         write_page(bench_page(result, {row.name: run.cases_of(row) for row in chosen.rows}), out / PAGE)
     return result
+
+
+def _settings(paper: Paper, scale: Scale, given: Mapping[str, Cohort]) -> dict[str, str]:
+    """What all that lies in the folder of a run depends on; cohorts that are not given are phantoms, by both names."""
+    return {"paper": paper.name, "scale": scale.name} | {
+        f"{name} cases": cohort_line(each) for name, each in given.items()
+    }
 
 
 def _check_given(paper: Paper, cohorts: Sequence[Cohort]) -> None:

@@ -108,11 +108,10 @@ def evaluate_all(  # noqa: PLR0913
         MedsmithError: what ``evaluate``, ``measure_privacy`` and ``utility`` raise.
     """
     real, synthetic, training = map(as_cohort, (real, synthetic, training))
-    out, options, config = Path(out), options or UtilityOptions(), config or SegmenterConfig()
-    progress = progress or NullProgress()
+    out, progress = Path(out), progress or NullProgress()
+    options, config = options or UtilityOptions(), config or SegmenterConfig()
     check_results_folder(out, (RECORD, PAGE), [each.root for each in (real, synthetic, training)])
     none = _no_networks(Cohorts(training, synthetic, real, None, None), options, config, out / UTILITY)
-    check_cohorts({"synthetic": synthetic, "training": training, "held-out": real})
     line, group = options_line(size, None, None, extractors, options.group), options.group
     check_same_report(out / RECORD, lambda: asked_facts(real, synthetic, training, line, group), "evaluation")
     compared = compare_cohorts(
@@ -137,7 +136,7 @@ def evaluate_all(  # noqa: PLR0913
 
 
 def _no_networks(cohorts: Cohorts, options: UtilityOptions, config: SegmenterConfig, out: Path) -> NotMeasured | None:
-    """Why no networks can be trained; refuses, before anything is measured, what ``utility`` would refuse after it."""
+    """Why no networks can be trained; refuses, before anything is measured, what later parts would refuse after it."""
     none = no_networks({"training": cohorts.real, "synthetic": cohorts.synthetic, "real": cohorts.test})
     if none is None:
         check_compatible(cohorts)
@@ -147,6 +146,7 @@ def _no_networks(cohorts: Cohorts, options: UtilityOptions, config: SegmenterCon
             check_size(patients.values(), cases)
         edge = grid_edge(cohorts, options.size, grid_multiple(config.architecture))
         refuse_other_settings(out, lambda: settings_of(cohorts, edge, config, options))
+    check_cohorts({"synthetic": cohorts.synthetic, "training": cohorts.real, "held-out": cohorts.test})
     return none
 
 

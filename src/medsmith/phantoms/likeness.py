@@ -16,10 +16,12 @@ from medsmith.cases.hounsfield import is_ct
 from medsmith.cases.stretching import stretch
 from medsmith.errors import CohortError
 from medsmith.phantoms.family import PhantomFamily
+from medsmith.reports.organs import is_lesion
 
 PERCENTILES = (0.5, 99.5)
 """Of the gray values of a phantom, that become 0 and 255 where the images of the cohort are stored in 8 bits."""
-LESION = "lesion"
+LIKE = "like"
+"""Key of the provenance of phantoms that take something over; others lack it."""
 
 
 @final
@@ -86,7 +88,7 @@ class Likeness:
             labels=labels,
             label_names=self.label_names,
             channel_names=self.channel_names,
-            provenance={**(phantom.provenance or {}), "like": self.record},
+            provenance={**(phantom.provenance or {}), LIKE: self.record},
         )
         return replace(stretch(like, PERCENTILES), report=None) if self.eight_bit else like
 
@@ -95,8 +97,9 @@ def _values(family: PhantomFamily, cohort: Cohort) -> Mapping[str, int]:
     """Label of the family -> value in the cohort."""
     wanted = {name: value for name, value in cohort.label_names.items() if value > 0}
     lacking = [name for name in wanted if name not in family.label_names]
-    if len(wanted) == 1 and lacking and LESION in family.label_names:
-        return {LESION: next(iter(wanted.values()))}
+    lesions = list(filter(is_lesion, family.label_names))
+    if len(wanted) == 1 and lacking and len(lesions) == 1:
+        return {lesions[0]: wanted[lacking[0]]}
     if lacking or not wanted:
         shown = ", ".join(name for name, value in family.label_names.items() if value > 0)
         found = f"label {lacking[0]!r}" if lacking else "no labels"

@@ -11,7 +11,7 @@ from medsmith.errors import CohortError, RequestError
 from medsmith.formats.json_file import read_json
 from medsmith.formats.lock import hold_output
 from medsmith.phantoms.family import PhantomFamily, case_id, case_seed
-from medsmith.phantoms.likeness import Likeness
+from medsmith.phantoms.likeness import LIKE, Likeness
 from medsmith.progress import NullProgress, Progress, advancing
 
 
@@ -54,7 +54,7 @@ def write_phantom(
             description=f"Procedural {family.name} phantoms. Synthetic research data, not for diagnosis.",
         )
         seeds = {case_id(family.name, index): case_seed(family.name, seed, index) for index in range(count)}
-        taken = {} if likeness is None else {"like": likeness.record}
+        taken = {LIKE: None if likeness is None else likeness.record}
         _require_own_cases(
             cohort, family, {name: {**family.provenance(own, size), **taken} for name, own in seeds.items()}
         )
@@ -96,12 +96,12 @@ def _require_own_cases(cohort: Cohort, family: PhantomFamily, wanted: Mapping[st
 
 
 def _require_same(path: Path, wanted: Json) -> None:
-    """Refuses to resume a cohort of another seed, size or version."""
+    """Refuses to resume a cohort of another seed, size, version or likeness."""
     found = read_json(path)
     changed = [key for key in wanted if found.get(key) != wanted[key]]
     if changed:
         raise CohortError(
             path,
-            f"was made with another {changed[0]}",
+            f"was made with another {'--like' if changed[0] == LIKE else changed[0]}",
             cure="choose a new folder, or the options that started this one",
         )

@@ -1,6 +1,7 @@
 """Label fidelity of a cohort whose cases are there already."""
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from medsmith.cases.case import Case
 from medsmith.cases.cohort import Cohort
 from medsmith.cli import main
-from medsmith.errors import CohortError
+from medsmith.errors import CohortError, RequestError
 from medsmith.evaluation.adherence import AdherenceOptions, cohort_adherence, label_fidelity
 from medsmith.evaluation.adherence.label_fidelity import RealCases
 from medsmith.evaluation.adherence.of_cohort import LEFT_OUT, evenly_chosen
@@ -134,3 +135,47 @@ def test_the_command_takes_a_cohort(cohorts, report, capsys):
     assert said[0].startswith("Label 'lesion': Dice 0.")
     assert "; controlled (AUC" in said[0]
     assert said[1:] == [LEFT_OUT, f"report: {report[0] / 'adherence.html'}"]
+
+
+@pytest.mark.parametrize(
+    ("counts", "line"),
+    [
+        ((9, 9, 9), "follows: no label is in 10 of the 13 synthetic cases; at least 10 cases with one; make more"),
+        ((10, 0, 9), "real: no training case has a label that 10 synthetic cases have"),
+        ((10, 1, 0), "test: no test case has a label that 10 synthetic cases and a training case have"),
+        ((10, 1, 1), None),
+    ],
+)
+def test_one_label_has_to_be_made_learned_and_tested(cohorts, counts, line):
+    """The second label is made often and tested, but in no training case."""
+    named = {"made": cohorts["follows"], "training": cohorts["real"], "test": cohorts["test"]}
+    made, learned, tested = counts
+    second = {"made": 12 if made >= 10 else 0, "training": 0, "test": 5}
+    found = {
+        name: np.array([first, second[name]])
+        for name, first in (("made", made), ("training", learned), ("test", tested))
+    }
+    if line is None:
+        label_fidelity._check_labels(named, found)
+        return
+    with pytest.raises(RequestError, match=line):
+        label_fidelity._check_labels(named, found)
+
+
+def test_a_label_that_no_network_has_learned_is_left_out(cohorts, tmp_path):
+    names = {**NAMES, "organ": 2}
+
+    def with_organ(name, *, shown):
+        out = Cohort.create(tmp_path / name, channel_names=("gray",), label_names=names, file_ending=".png")
+        for case in cohorts[name]:
+            labels = case.require_labels().copy()
+            labels[-1, -1] = 2 * shown
+            out.write(replace(case, labels=labels, label_names=names))
+        out.finish()
+        return out
+
+    real, test, made = (with_organ(name, shown=name != "real") for name in ("real", "test", "follows"))
+    cases = RealCases(real, test, SegmenterConfig(steps=2, batch=2))
+    found = label_fidelity.label_fidelity(made, cases, tmp_path / "kept", NullProgress())
+    assert list(found.structures) == ["lesion"]
+    assert "Label 'organ' was left out: too few cases have it." in found.notes

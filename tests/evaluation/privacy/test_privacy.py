@@ -145,13 +145,17 @@ def test_the_record_and_the_page_hold_the_numbers_and_ask_nobody(found):
     assert any("whole images: 3 of 8" in line for line in summary_lines(result))
 
 
-def test_a_report_of_other_inputs_or_options_is_not_replaced(found, cohorts):
+def test_a_report_of_other_inputs_or_options_is_not_replaced(found, cohorts, tmp_path):
     _, out = found
-    before = (out / "privacy.json").read_bytes()
-    for differs, more in (("held-out cohort", {}), ("lesion label", {"held_out": cohorts["held"], "label": "mass"})):
+    of_all_labels = tmp_path / "privacy.json"
+    record = json.loads((out / "privacy.json").read_text())
+    of_all_labels.write_text(json.dumps({**record, "facts": {**record["facts"], "lesion label": "all"}}))
+    held_out = {"held_out": cohorts["held"]}
+    for folder, differs, more in ((out, "held-out cohort", {}), (tmp_path, "lesion label", held_out)):
+        before = (folder / "privacy.json").read_bytes()
         with pytest.raises(CohortError, match=rf"other inputs or options \(privacy.json differs in {differs}\)"):
-            measure_privacy(cohorts["synthetic"], cohorts["training"], out, **more)
-    assert (out / "privacy.json").read_bytes() == before
+            measure_privacy(cohorts["synthetic"], cohorts["training"], folder, **more)
+        assert (folder / "privacy.json").read_bytes() == before
 
 
 @pytest.mark.usefixtures("numbers_only")
@@ -231,6 +235,20 @@ def test_of_organs_and_lesions_the_lesions_alone_are_lesion_regions(tmp_path):
         assert found.lesions is not None
         assert copied(found.lesions.pairs()) == regions
         assert found.facts["lesion label"] == (label or "mass")
+
+
+@pytest.mark.usefixtures("numbers_only")
+def test_copied_lesions_with_a_label_of_their_own_are_found(tmp_path):
+    training, new = [textured(f"t{n}", n) for n in range(8)], textured("new", 300)
+    names = {**NAMES, "synthetic_lesion": 2}
+    copied_mass = training[1].labels == 1
+    image = np.where(copied_mass, training[1].image, new.image).astype(np.float32)
+    inserted = replace(new, image=image, labels=(2 * copied_mass).astype(np.uint8), label_names=names)
+    made, known = write(tmp_path / "s", [inserted], names), write(tmp_path / "t", training)
+    found = measure_privacy(made, known, tmp_path / "out", extractors=[])
+    assert found.lesions is not None
+    assert copied(found.lesions.pairs()) == {("new", "t1")}
+    assert found.facts["lesion label"] == f"{next(name for name, value in NAMES.items() if value)}, synthetic_lesion"
 
 
 @pytest.mark.usefixtures("numbers_only")

@@ -119,7 +119,8 @@ def label_fidelity(
         loaded = {name: load_cohort(cohort, edge, advance) for name, cohort in cohorts.items()}
     check_hashes(ImageKeys.of(loaded["test"]), {"segmenter's training": ImageKeys.of(loaded["training"])})
     names = foreground_names(real.training.label_names)
-    _check_labels(cohorts, {name: _having(each, len(names)).sum(axis=0) for name, each in loaded.items()})
+    counts = {name: _having(each, len(names)).sum(axis=0) for name, each in loaded.items()}
+    _check_labels(cohorts, counts)
     networks = _networks(folder, loaded["training"], real, seed, progress)
     own = _dice(networks, loaded["made"], len(names))
     others = _dice(networks, replace(loaded["made"], truth=tuple(_other_maps(loaded["made"].truth))), len(names))
@@ -128,7 +129,7 @@ def label_fidelity(
     for index, name in enumerate(names):
         values = np.stack([others[:, index], own[:, index]], axis=1)
         values = values[~np.isnan(values).any(axis=1)]
-        if len(values) >= LEAST_PAIRS and not np.isnan(tested[:, index]).all():
+        if len(values) >= LEAST_PAIRS and counts["training"][index] and counts["test"][index]:
             structures[name] = AttributeResult.of(values, seed)
         else:
             notes = (*notes, f"Label '{name}' was left out: too few cases have it.")
@@ -151,14 +152,18 @@ def _check_labels(cohorts: Mapping[str, Cohort], counts: Mapping[str, Int64[np.n
         cohorts: "training", "made" and "test" -> the cohort.
         counts: of each, the cases that have each label.
     """
-    made, test = cohorts["made"], cohorts["test"]
-    if not (counts["made"] >= LEAST_PAIRS).any():
+    made, common = cohorts["made"], counts["made"] >= LEAST_PAIRS
+    if not common.any():
         found = f"no label is in {LEAST_PAIRS} of the {counted(len(made), 'synthetic case')}"
         raise RequestError(made.root, found, f"at least {LEAST_PAIRS} cases with one", "make more")
-    for what, cohort in (("training", cohorts["training"]), ("test", test)):
-        if not (counts[what] > 0)[counts["made"] >= LEAST_PAIRS].any():
-            found = f"no {what} case has a label that {LEAST_PAIRS} synthetic cases have"
-            raise RequestError(cohort.root, found, "at least 1 to learn from and 1 to test on", "give labeled cases")
+    others = f"{LEAST_PAIRS} synthetic cases"
+    for what in ("training", "test"):
+        common = common & (counts[what] > 0)
+        if not common.any():
+            found = f"no {what} case has a label that {others} have"
+            limit = "at least 1 to learn from and 1 to test on"
+            raise RequestError(cohorts[what].root, found, limit, "give labeled cases")
+        others += f" and a {what} case"
 
 
 def _networks(folder: Path, cases: LoadedCohort, real: RealCases, seed: int, progress: Progress) -> list[nn.Module]:

@@ -6,6 +6,7 @@ from medsmith.evaluation.downstream.inputs import Cohorts
 from medsmith.phantoms.families import FAMILIES
 from medsmith.phantoms.family import PhantomFamily
 from medsmith.phantoms.likeness import Likeness
+from medsmith.reports.organs import is_lesion
 
 
 def untried_phantoms(cohorts: Cohorts) -> tuple[str, ...]:
@@ -15,17 +16,19 @@ def untried_phantoms(cohorts: Cohorts) -> tuple[str, ...]:
         return ()
     return (
         "R + procedural was not tried. There are phantoms with the labels of the real cases (of "
-        f"{', '.join(fitting)}): medsmith phantom {fitting[0]} PHANTOMS --like {cohorts.real.root}, then utility "
-        "--procedural PHANTOMS. On two of five real data sets phantoms gained more than copy-paste (README).",
+        f"{', '.join(fitting)}), which help only where they look like these: medsmith phantom {fitting[0]} PHANTOMS "
+        "--like REAL, then utility --procedural PHANTOMS. On two of five real data sets such phantoms gained more than "
+        "copy-paste (README).",
     )
 
 
 def _fits(family: PhantomFamily, cohort: Cohort) -> bool:
-    """Whether phantoms of this family can stand beside the cases of a cohort."""
-    if "healthy" in family.name:
-        return False
+    """Whether phantoms of this family show what the cohort does: its labels, and lesions where it names them."""
     try:
-        Likeness.of(family, cohort)
+        values = Likeness.of(family, cohort).values
     except CohortError:
         return False
-    return True
+    # A lesion without a label would be a hole in its organ.
+    shown = () if "healthy" in family.name else filter(is_lesion, family.label_names)
+    named = {value for name, value in cohort.label_names.items() if is_lesion(name)}
+    return {*filter(is_lesion, values)} == {*shown} and all(values[name] in named for name in filter(is_lesion, values))

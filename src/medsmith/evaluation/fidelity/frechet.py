@@ -19,6 +19,8 @@ from jaxtyping import Float64, Int
 from medsmith.evaluation.fidelity.statistic import Distance, Leverage, Sampled, value_between
 
 Stack = Float64[np.ndarray, "s _ _"]
+_MOST_CASES = 4
+"""The most cases per feature whose products are all kept: they take at most that many times the memory of the rows."""
 
 
 def frechet_distance(x: Float64[np.ndarray, "n d"], y: Float64[np.ndarray, "m d"]) -> float:
@@ -73,7 +75,8 @@ class Frechet:
 
     def __call__(self, of_x: Int[np.ndarray, "s i"], of_y: Int[np.ndarray, "s j"]) -> Sampled:
         """The distance and its jackknife for every pair of subsets."""
-        few = max(of_x.shape[1], of_y.shape[1]) <= self._rows.shape[1]
+        cases, features = self._rows.shape
+        few = max(of_x.shape[1], of_y.shape[1]) <= features and cases <= _MOST_CASES * features
         pair = self._of_products(of_x, of_y) if few else self._of_rows(of_x, of_y)
         u, overlap, vt = np.linalg.svd(pair.overlap, full_matrices=False)
         values = pair.shift + pair.spread_x.sum(1) + pair.spread_y.sum(1) - 2 * overlap.sum(1)

@@ -4,6 +4,7 @@ import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib import metadata
+from itertools import chain
 from pathlib import Path
 
 from medsmith.cases.cohort import Cohort
@@ -104,7 +105,7 @@ def privacy_and_page(
     check_results_folder(out, (RECORD, PAGE), [cohort.root for cohort in named.values()])
     check_cohorts(named)
     labels = _lesion_labels(named, label)
-    values = {name: _values_of(cohort, labels) for name, cohort in named.items()}
+    values = {name: _values_of(cohort, labels[name]) for name, cohort in named.items()}
     chosen: list[Extractor] = [Radiomics()] if extractors is None else list(extractors)
     lines = _facts(named, labels, chosen)
     check_same_report(out / RECORD, lambda: {_HELD_OUT: None, **_without(lines, "features", "versions")})
@@ -201,17 +202,20 @@ def _count(cohorts: _Cohorts) -> int:
     return total
 
 
-def _lesion_labels(named: Mapping[str, Cohort], label: str | None) -> tuple[str, ...]:
-    """The label that was asked for, or those of all cohorts whose names are of lesions; () for all labels."""
+def _lesion_labels(named: Mapping[str, Cohort], label: str | None) -> dict[str, tuple[str, ...]]:
+    """Of each cohort the label that was asked for, or those whose names are of lesions; () for all labels.
+
+    Names may differ: synthetic lesions can have a label of their own.
+    """
     if label is None:
-        common = set.intersection(*(set(cohort.label_names) for cohort in named.values()))
-        return tuple(name for name in named["training"].label_names if name in common and is_lesion(name))
+        found = {what: tuple(filter(is_lesion, cohort.label_names)) for what, cohort in named.items()}
+        return found if all(found.values()) else dict.fromkeys(named, ())
     for cohort in named.values():
         known = [name for name, value in cohort.label_names.items() if value > 0]
         if label not in known:
             limit = f"{cohort.root} has {', '.join(known) or 'none'}"
             raise RequestError("label", f"no {label!r} in every cohort", limit, similar(label, known, _COMMON_LABEL))
-    return (label,)
+    return dict.fromkeys(named, (label,))
 
 
 def _values_of(cohort: Cohort, labels: Sequence[str]) -> set[int]:
@@ -219,9 +223,13 @@ def _values_of(cohort: Cohort, labels: Sequence[str]) -> set[int]:
     return {value for name, value in cohort.label_names.items() if value > 0 and name in chosen}
 
 
-def _facts(named: Mapping[str, Cohort], labels: Sequence[str], extractors: Sequence[Extractor]) -> dict[str, str]:
+def _facts(
+    named: Mapping[str, Cohort], labels: Mapping[str, Sequence[str]], extractors: Sequence[Extractor]
+) -> dict[str, str]:
     lines = {f"{name} cohort": cohort_line(cohort) for name, cohort in named.items()}
-    lines |= {"lesion label": ", ".join(labels) or "all"} | {each.name: each.identity for each in extractors}
+    lines |= {"lesion label": ", ".join(sorted({*chain(*labels.values())})) or "all"} | {
+        each.name: each.identity for each in extractors
+    }
     if extractors:
         lines["features"] = computed_line(extractors)
     versions = ", ".join(f"{name} {metadata.version(name)}" for name in _VERSIONS)
