@@ -1,4 +1,4 @@
-"""Trains LINet on with lesions whose words are independent, for the starter weights: an hour and a half on 2 cores.
+"""Trains LINet on with lesions whose words are independent, for the starter weights: two hours on one core.
 
 python examples/tune_lesiondiffusion.py FOLDER RUN
 
@@ -47,14 +47,15 @@ class Course:
     settings: tuple[str, ...]
 
 
-SETTINGS = ("training.decay=cosine", "paint.words.left_out=0.3", "paint.guidance=3")
+SETTINGS = ("training.decay=cosine", "paint.words.left_out=0.3", "paint.guidance=3", "paint.level=kept")
 LOUD = ("paint.diffusion.min_snr=2", "paint.diffusion.least_weight=4", "paint.edge=reported")
 """More weight on high noise levels, where the words decide: at low ones the noisy image tells what they say. The edge
 of the mask tells the margin."""
 COURSES = (
-    Course("words", "cohort", ("training.steps=7000", "paint.diffusion.least_weight=6")),
+    Course("words", "cohort", ("training.steps=7000", "paint.diffusion.least_weight=6", "paint.edge=sharp")),
     Course("edges", "cohort", ("training.steps=4000", *LOUD)),
     Course("bare-words", "cohort-bare", ("training.steps=5000", *LOUD)),
+    Course("more-words", "cohort-bare", ("training.steps=3500", "paint.words.left_out=0.15", *LOUD)),
 )
 
 

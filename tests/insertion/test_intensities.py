@@ -8,6 +8,7 @@ from medsmith.errors import RequestError
 from medsmith.insertion.ct_values import check_ct_value, fitted_ct_value, organ_level, wanted_ct_values
 from medsmith.insertion.intensities import (
     AREAS_HU,
+    EVEN_HU,
     EXTENSION_MM,
     HETEROGENEOUS_HU,
     HOMOGENEOUS_HU,
@@ -61,15 +62,28 @@ def test_they_are_extended_over_the_whole_region(radius):
         (20.0, "homogeneous", HOMOGENEOUS_HU),
         (2.0, "homogeneous", 1.8),
         (7.0, "heterogeneous", HETEROGENEOUS_HU),
-        (30.0, "heterogeneous", 27.0),
+        (20.0, "heterogeneous", 18.0),
         (1.0, "heterogeneous", 2.8),
-        (90.0, "heterogeneous", MOST_HETEROGENEOUS_HU),
-        (90.0, None, MOST_HETEROGENEOUS_HU),
+        (90.0, "heterogeneous", EVEN_HU / 1.645),
+        (90.0, None, EVEN_HU / 1.645),
     ],
 )
 def test_a_texture_is_scaled_to_what_is_asked_for(painted, variation, found):
     made = lesion_intensities(60 + blobs(painted), ball(16), MM, report(density_variation=variation))
     assert made[ball(14)].std() == pytest.approx(found, rel=0.2)
+
+
+def test_a_texture_of_both_areas_is_no_larger_than_any_lesion_has():
+    areas = ("presence of increased density areas", "presence of decreased density areas")
+    made = lesion_intensities(60 + blobs(90.0), ball(16), MM, report(features=areas))
+    assert made[ball(14)].std() == pytest.approx(MOST_HETEROGENEOUS_HU, rel=0.2)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_without_areas_a_texture_ends_before_them(sign):
+    made = lesion_intensities(60 + blobs(90.0), ball(16), MM, report(density_variation="heterogeneous"))
+    values = made[ball(14)]
+    assert np.percentile(sign * (values - values.mean()), 95) == pytest.approx(EVEN_HU, rel=0.2)
 
 
 @pytest.mark.parametrize(("feature", "sign"), [("increased", 1), ("decreased", -1)])

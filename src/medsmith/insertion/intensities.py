@@ -30,6 +30,8 @@ MOST_HETEROGENEOUS_HU: Final = 35.0
 a dense lesion does so with its texture."""
 AREAS_HU: Final = 48.0
 """Smallest distance of areas of increased or decreased density (95th, 5th percentile) from the mean."""
+EVEN_HU: Final = 34.0
+"""Largest distance of the 95th and 5th percentile from the mean where no such areas are asked for."""
 _LARGEST_GAIN: Final = 3.0
 """Largest factor on a texture; a network that paints almost none gives no more than this."""
 _EDGE_MM: Final = 1.5
@@ -58,7 +60,8 @@ def lesion_intensities(image: Image, mask: Mask, spacing: Spacing, report: Lesio
 
     Inside they are those of the image, smoothed by ``BAND_MM``. Nearer than 1.5 mm to the border and beyond it they are
     those of the nearest voxel farther inside. The deviations from their mean are scaled to the texture that the report
-    asks for: homogeneous, heterogeneous, with areas of increased or decreased density; of mixed density it has both.
+    asks for: homogeneous, heterogeneous, with areas of increased or decreased density, or without; of mixed density it
+    has both.
     Their standard deviation is ``MOST_HETEROGENEOUS_HU`` at most.
 
     Args:
@@ -98,9 +101,10 @@ def _textured(
     if report.density_variation == "heterogeneous":
         texture = texture * _gain(HETEROGENEOUS_HU, min(spread, MOST_HETEROGENEOUS_HU))
     for feature, sign in _AREAS:
-        if feature in report.features or report.density == "mixed-density":
-            tail = float(np.percentile(sign * texture[inside], 95))
-            texture = np.where(sign * texture > 0, texture * _gain(AREAS_HU, tail), texture)
+        tail = float(np.percentile(sign * texture[inside], 95))
+        asked = feature in report.features or report.density == "mixed-density"
+        factor = _gain(AREAS_HU, tail) if asked else min(1.0, EVEN_HU / max(tail, 1e-6))
+        texture = np.where(sign * texture > 0, texture * factor, texture)
     return texture
 
 
