@@ -256,8 +256,8 @@ def test_what_nobody_asked_for_is_tried_and_does_not_refuse():
 
 
 def test_a_denied_feature_that_is_measured_does_not_pass():
-    """Half of the lesion is 120 HU denser than the other: areas of increased density."""
-    denied = ("presence of increased density areas",)
+    """Half of the lesion is 120 HU denser than the other: areas of decreased density, though weakened."""
+    denied = ("presence of decreased density areas",)
     box = Box((16, 16, 16), (40, 40, 40))
     asked = report((24.0, 24.0, 24.0))
     found = insert_lesion(scan(noise=3.0), asked, box, generator(Halves()), seed=1, attempts=2, denied=denied)

@@ -118,7 +118,9 @@ def _moved(pair: tuple[Stack, Stack], found: Sampled, splits: int, cases: int) -
     return total.reshape(count, cases) / splits
 
 
-def _halves(rows: tuple[Stack, Stack], halvings: int, rng: np.random.Generator) -> tuple[Stack, Stack]:
+def _halves(
+    rows: tuple[Stack, Stack], halvings: int, rng: np.random.Generator
+) -> tuple[Int[np.ndarray, "h _"], Int[np.ndarray, "h _"]]:
     """Random halves of two cohorts; rows 2 i and 2 i + 1 share no case."""
     real, made = (rng.permuted(np.repeat(side, halvings, axis=0), axis=1) for side in rows)
     at, half = real.shape[1] // 2, made.shape[1] // 2
