@@ -48,14 +48,14 @@ class Course:
 
 
 SETTINGS = ("training.decay=cosine", "paint.words.left_out=0.3", "paint.guidance=3", "paint.level=kept")
-LOUD = ("paint.diffusion.min_snr=2", "paint.diffusion.least_weight=4", "paint.edge=reported")
-"""More weight on high noise levels, where the words decide: at low ones the noisy image tells what they say. The edge
-of the mask tells the margin."""
+HIGH_NOISE = ("paint.diffusion.min_snr=2", "paint.diffusion.least_weight=4")
+"""Weights of the loss: at high noise levels the words decide, at low ones the noisy image tells what they say."""
+EDGE = "paint.edge=reported"
 COURSES = (
     Course("words", "cohort", ("training.steps=7000", "paint.diffusion.least_weight=6", "paint.edge=sharp")),
-    Course("edges", "cohort", ("training.steps=4000", *LOUD)),
-    Course("bare-words", "cohort-bare", ("training.steps=5000", *LOUD)),
-    Course("more-words", "cohort-bare", ("training.steps=3500", "paint.words.left_out=0.15", *LOUD)),
+    Course("edges", "cohort", ("training.steps=4000", *HIGH_NOISE, EDGE)),
+    Course("bare-words", "cohort-bare", ("training.steps=5000", *HIGH_NOISE, EDGE)),
+    Course("more-words", "cohort-bare", ("training.steps=3500", "paint.words.left_out=0.15", *HIGH_NOISE, EDGE)),
 )
 
 

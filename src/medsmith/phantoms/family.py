@@ -20,6 +20,7 @@ class PhantomFamily(ABC):
         label_names: label name -> value; "background" is 0.
         file_ending: ".png" for pictures, ".nii.gz" for volumes and slices with a spacing.
         dimensions: of its cases.
+        lesions: whether its cases have lesions; healthy families keep the label names of those with lesions.
         sizes: smallest and largest edge of the grid in pixels or voxels.
     """
 
@@ -29,6 +30,7 @@ class PhantomFamily(ABC):
     label_names: ClassVar[Mapping[str, int]]
     file_ending: ClassVar[str]
     dimensions: ClassVar[Literal[2, 3]] = 3
+    lesions: ClassVar[bool] = True
     sizes: ClassVar[tuple[int, int]]
 
     @abstractmethod

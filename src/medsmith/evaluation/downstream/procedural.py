@@ -29,6 +29,6 @@ def _fits(family: PhantomFamily, cohort: Cohort) -> bool:
     except CohortError:
         return False
     # A lesion without a label would be a hole in its organ.
-    shown = () if "healthy" in family.name else filter(is_lesion, family.label_names)
+    shown = filter(is_lesion, family.label_names) if family.lesions else ()
     named = {value for name, value in cohort.label_names.items() if is_lesion(name)}
     return {*filter(is_lesion, values)} == {*shown} and all(values[name] in named for name in filter(is_lesion, values))

@@ -103,25 +103,25 @@ class LINet(nn.Module):
     ) -> Denoiser:
         """The guided network with its conditions bound; sampling must keep the background (``keep_outside``).
 
-        Guidance extrapolates the mean of the lesion as it does its pattern, so that one as dense as its organ ends far
-        beyond it. With level "kept", the mean over the lesion is that of the network with the words, unguided. The
-        estimates are those of the network; the clean ones differ by a factor that is the same for all.
+        Guidance extrapolates the mean of the lesion as well as its texture: a lesion that should be as dense as its
+        organ becomes denser. With level "kept", the mean over the lesion is that of the conditional prediction.
+        Guidance is applied to predictions; the clean estimate is affine in them with the same coefficients.
         """
 
         def with_words(words: Tensor) -> Predict:
             return lambda x, t: self(x, t, lesion, region, words)[0]
 
-        def with_pattern(x: Tensor, t: Tensor) -> Tensor:
-            said, unsaid = with_words(vectors)(x, t), with_words(null)(x, t)
-            return said + (guidance - 1) * _without_level(said - unsaid, lesion)
+        def with_level_kept(x: Tensor, t: Tensor) -> Tensor:
+            conditional, unconditional = with_words(vectors)(x, t), with_words(null)(x, t)
+            return conditional + (guidance - 1) * _without_level(conditional - unconditional, lesion)
 
         if self.config.level == "guided" or guidance in (0, 1):
             return self.process.denoiser(with_words(null), (with_words(vectors), guidance))
-        return self.process.denoiser(with_pattern)
+        return self.process.denoiser(with_level_kept)
 
 
 def _without_level(difference: Float[Tensor, "1 c s s s"], lesion: Float[Tensor, "1 1 s s s"]) -> Tensor:
-    """A difference without its mean over the lesion, in proportion to the share of each voxel."""
+    """A difference less the multiple of the lesion's share that fits it best; of a sharp mask, less the mean inside."""
     axes = (2, 3, 4)
     square = (lesion**2).sum(axes, keepdim=True).clamp(min=1e-6)
     return difference - lesion * (difference * lesion).sum(axes, keepdim=True) / square

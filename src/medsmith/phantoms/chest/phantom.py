@@ -55,6 +55,7 @@ class HealthyChestPhantom(PhantomFamily):
     label_names: ClassVar[Mapping[str, int]] = LABELS
     file_ending: ClassVar[str] = ".nii.gz"
     dimensions: ClassVar[Literal[2, 3]] = 2
+    lesions: ClassVar[bool] = False
     sizes: ClassVar[tuple[int, int]] = SIZES
 
     def make(self, seed: int, id: str, size: int) -> Case:

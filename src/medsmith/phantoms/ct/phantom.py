@@ -109,6 +109,7 @@ class HealthyCtPhantom(PhantomFamily):
     channel_names: ClassVar[tuple[str, ...]] = ("CT",)
     label_names: ClassVar[Mapping[str, int]] = LABELS
     file_ending: ClassVar[str] = ".nii.gz"
+    lesions: ClassVar[bool] = False
     sizes: ClassVar[tuple[int, int]] = SIZES
 
     def make(self, seed: int, id: str, size: int) -> Case:
@@ -172,6 +173,7 @@ class HealthyCtHeadPhantom(PhantomFamily):
     channel_names: ClassVar[tuple[str, ...]] = ("CT",)
     label_names: ClassVar[Mapping[str, int]] = LABELS
     file_ending: ClassVar[str] = ".nii.gz"
+    lesions: ClassVar[bool] = False
     sizes: ClassVar[tuple[int, int]] = SIZES
 
     def make(self, seed: int, id: str, size: int) -> Case:
