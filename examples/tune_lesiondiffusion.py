@@ -1,4 +1,4 @@
-"""Trains LINet on with lesions whose words are independent, for the starter weights: two hours on one core.
+"""Trains LINet on with lesions whose words are independent, for the starter weights: three hours on one core.
 
 python examples/tune_lesiondiffusion.py FOLDER RUN
 
@@ -50,12 +50,14 @@ class Course:
 SETTINGS = ("training.decay=cosine", "paint.words.left_out=0.3", "paint.guidance=3", "paint.level=kept")
 HIGH_NOISE = ("paint.diffusion.min_snr=2", "paint.diffusion.least_weight=4")
 """Weights of the loss: at high noise levels the words decide, at low ones the noisy image tells what they say."""
-EDGE = "paint.edge=reported"
+EDGE, WATER, ORGAN = "paint.edge=reported", "paint.origin=water", "paint.origin=organ"
+MORE_WORDS = "paint.words.left_out=0.15"
 COURSES = (
-    Course("words", "cohort", ("training.steps=7000", "paint.diffusion.least_weight=6", "paint.edge=sharp")),
-    Course("edges", "cohort", ("training.steps=4000", *HIGH_NOISE, EDGE)),
-    Course("bare-words", "cohort-bare", ("training.steps=5000", *HIGH_NOISE, EDGE)),
-    Course("more-words", "cohort-bare", ("training.steps=3500", "paint.words.left_out=0.15", *HIGH_NOISE, EDGE)),
+    Course("words", "cohort", ("training.steps=7000", "paint.diffusion.least_weight=6", "paint.edge=sharp", WATER)),
+    Course("edges", "cohort", ("training.steps=4000", *HIGH_NOISE, EDGE, WATER)),
+    Course("bare-words", "cohort-bare", ("training.steps=5000", *HIGH_NOISE, EDGE, WATER)),
+    Course("more-words", "cohort-bare", ("training.steps=3500", MORE_WORDS, *HIGH_NOISE, EDGE, WATER)),
+    Course("organs", "cohort-bare", ("training.steps=6000", MORE_WORDS, *HIGH_NOISE, EDGE, ORGAN)),
 )
 
 

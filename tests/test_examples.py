@@ -90,7 +90,7 @@ def test_the_weights_of_lesiondiffusion_are_trained_by_their_example(
     tuning["main"](tmp_path / "tuning", run, tmp_path / "weights", cases=(2, 1), steps=1)
     tuned = load_method(tmp_path / "weights")
     assert isinstance(tuned, LesionDiffusion)
-    assert tuned.config.paint.edge == "reported"
+    assert (tuned.config.paint.edge, tuned.config.paint.origin) == ("reported", "organ")
 
 
 def test_bare_words_have_no_number_and_rare_ones_come_more_often() -> None:

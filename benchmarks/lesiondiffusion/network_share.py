@@ -30,6 +30,7 @@ from medsmith.evaluation.adherence.statistics import AttributeResult, corrected
 from medsmith.formats.atomic import write_json
 from medsmith.formats.json_file import read_json
 from medsmith.insertion.box import Box
+from medsmith.insertion.ct_values import organ_level
 from medsmith.insertion.frame import AIR_HU, Frame, crop_geometry
 from medsmith.machine import facts
 from medsmith.measurement.assessment import assess_lesion
@@ -40,7 +41,7 @@ from medsmith.methods.lesiondiffusion.attributes import lesion_attributes
 from medsmith.methods.lesiondiffusion.request import LesionDiffusionRequest
 from medsmith.progress import Advance, ConsoleProgress
 from medsmith.reports.lesion_label import SYNTHETIC
-from medsmith.reports.organs import members_of
+from medsmith.reports.organs import labels_of, members_of
 from medsmith.reports.schema import LesionReport
 from medsmith.runs.checkpoints import load_method
 
@@ -127,12 +128,14 @@ class Canvas:
         mask: of the lesion.
         frame: the cube.
         scan: image and labels of the region.
+        level: of the organ around the mask, HU.
     """
 
     image: Float32[np.ndarray, "x y z"]
     mask: Bool[np.ndarray, "u v w"]
     frame: Frame
     scan: LabeledScan
+    level: float | None
 
     @classmethod
     def of(cls, method: LesionDiffusion, request: LesionDiffusionRequest, made: Case, box: Box) -> "Canvas":
@@ -152,14 +155,15 @@ class Canvas:
             geometry=crop_geometry(geometry, frame.region),
             of_whole_scan=whole.enhancement,
         )
-        return cls(image, lesion, frame, scan)
+        organ = np.isin(scan.labels, labels_of(request.lesions[0].organ or "", scan.label_names))
+        return cls(image, lesion, frame, scan, organ_level(image[frame.region], lesion, organ, geometry.spacing))
 
     def measured(self, method: LesionDiffusion, report: LesionReport, seed: int) -> Numbers:
         """The measures of the mask as LINet paints it."""
         sampler = method._generator(LesionDiffusionRequest(), method.config.sampling, None).sample_intensities
         cube = self.frame.resample_in(self.image, AIR_HU)
         share = self.frame.on(self.frame.region).resample_in(self.mask.astype(np.float32), 0.0)
-        painted = sampler(cube, share, self.frame, report, seed)
+        painted = sampler(cube, share, self.frame, report, self.level, seed)
         after = replace(self.scan, image=self.frame.resample_out(painted))
         return assess_lesion(after, self.mask, report).measured.measured
 

@@ -33,7 +33,7 @@ class Fill:
     hu: float
     seeds: list[int] = field(default_factory=list)
 
-    def __call__(self, image, share, frame, report, seed):  # noqa: ARG002
+    def __call__(self, image, share, frame, report, level, seed):  # noqa: ARG002
         self.seeds.append(seed)
         return (image * (1 - share) + self.hu * share).astype(np.float32)
 
@@ -42,19 +42,21 @@ class Fill:
 class Halves:
     """Fills one half of the lesion with 80 HU and the other with 200 HU."""
 
-    def __call__(self, image, share, frame, report, seed):  # noqa: ARG002
-        level = np.where(np.arange(len(image)) < len(image) // 2, 80.0, 200.0)[:, None, None]
-        return (image * (1 - share) + level * share).astype(np.float32)
+    def __call__(self, image, share, frame, report, level, seed):  # noqa: ARG002
+        hu = np.where(np.arange(len(image)) < len(image) // 2, 80.0, 200.0)[:, None, None]
+        return (image * (1 - share) + hu * share).astype(np.float32)
 
 
 @dataclass(frozen=True)
 class Listen:
-    """Remembers the reports it was given."""
+    """Remembers the reports and the densities of the organ that it was given."""
 
     heard: list[LesionReport] = field(default_factory=list)
+    levels: list[float | None] = field(default_factory=list)
 
-    def __call__(self, image, share, frame, report, seed):  # noqa: ARG002
+    def __call__(self, image, share, frame, report, level, seed):  # noqa: ARG002
         self.heard.append(report)
+        self.levels.append(level)
         return (image * (1 - share) + 140.0 * share).astype(np.float32)
 
 
@@ -62,7 +64,7 @@ class Listen:
 class Keep:
     """Leaves the cube as it is."""
 
-    def __call__(self, image, share, frame, report, seed):  # noqa: ARG002
+    def __call__(self, image, share, frame, report, level, seed):  # noqa: ARG002
         return image
 
 
@@ -116,11 +118,19 @@ def test_the_enhancement_that_linet_reads_is_that_of_the_scan(shown, said, heard
     assert listener.heard == [asked.model_copy(update={"enhancement": heard})]
 
 
+def test_the_density_of_the_organ_that_linet_is_told_is_its_median_beside_the_lesion():
+    listener, box = Listen(), Box((20, 20, 24), (34, 36, 32))
+    made = scan(noise=0)
+    made.image[made.labels == LIVER] += 7  # 67 HU in the liver, 60 HU around it
+    insert_lesion(made, report((12.0, 12.0, 12.0)), box, generator(listener), seed=3, attempts=1)
+    assert listener.levels == [67.0]
+
+
 @dataclass(frozen=True)
 class Blurred:
     """140 HU where the share is, with an edge that fades over two voxels of the cube on either side."""
 
-    def __call__(self, image, share, frame, report, seed):  # noqa: ARG002
+    def __call__(self, image, share, frame, report, level, seed):  # noqa: ARG002
         soft = gaussian_filter(share, 1.6 / frame.spacing_mm)
         return (image + soft * (140.0 - image)).astype(np.float32)
 

@@ -274,7 +274,7 @@ def test_a_homogeneous_lesion_is_painted_evener_by_the_shipped_weights():
     spreads = {}
     for word in ("homogeneous", "heterogeneous"):
         report = LesionReport(organ="liver", density="hypodense", density_variation=word, size_mm=(20.0, 20.0, 20.0))
-        spreads[word] = float(sample(image, share, frame, report, 1)[core].std())
+        spreads[word] = float(sample(image, share, frame, report, 100.0, 1)[core].std())
     assert spreads["homogeneous"] < 0.7 * spreads["heterogeneous"], spreads
 
 

@@ -69,6 +69,8 @@ class PaintConfig(BaseModel):
         space: what is diffused: "latent" of the VQGAN (the paper) or "voxels" themselves, folded by space-to-depth.
         amplitude: factor on voxels before noise is added (Chen 2023); latents already have unit variance. Tissues
             differ by a twentieth of model space, so without it unit noise hides texture, margin and density.
+        origin: density that is 0 in the image: that of "water" (the paper), or of the "organ" around the lesion, which
+            words of density are set against.
         reach_mm: the inpainted region ends this far outside the mask, so that margins can be synthesized.
         edge: of the mask that LINet is given: "sharp" (the paper), or "reported", as wide as the report's margin.
         norm: of the error: "l1" (equation 5) or "l2".
@@ -83,10 +85,11 @@ class PaintConfig(BaseModel):
 
     frame: FrameConfig = FrameConfig(finest_mm=1.0)
     network: NetworkConfig = NetworkConfig(channels=(32, 48, 64), space_to_depth=2)
-    diffusion: DiffusionConfig = DiffusionConfig(prediction="clean", clamp=5.0, min_snr=20.0, least_weight=2.0)
+    diffusion: DiffusionConfig = DiffusionConfig(prediction="clean", clamp=8.0, min_snr=20.0, least_weight=2.0)
     words: TextConfig = TextConfig()
     space: Literal["latent", "voxels"] = "voxels"
     amplitude: float = Field(default=5.0, gt=0)
+    origin: Literal["water", "organ"] = "water"
     reach_mm: float = Field(default=3.0, ge=0)
     edge: Literal["sharp", "reported"] = "sharp"
     norm: Literal["l1", "l2"] = "l2"
@@ -131,6 +134,8 @@ class LesionDiffusionConfig(BaseModel):
         check_settings(self.size, self.mask.diffusion, self.training, self.sampling)
         check_settings(self.size, self.paint.diffusion, self.training, self.sampling)
         edge, factor = self.paint.frame.size, self.vqgan.shape.factor
+        if self.paint.space == "latent" and self.paint.origin == "organ":
+            raise ValueError('paint.origin = "organ" needs paint.space = "voxels": the VQGAN learns images about water')
         if self.paint.space == "latent" and edge % factor:
             raise ValueError(f"paint.frame.size = {edge} is no multiple of {factor}, by which the VQGAN shrinks it")
         if self.paint.space == "latent" and edge < self.discriminator.smallest:
@@ -206,7 +211,7 @@ _RELEASED = _PAPER.model_copy(
         "sampling": Sampling(solver="ddim", steps=200, stochasticity=1.0),
     }
 )
-_TINY = LesionDiffusionConfig(paint=PaintConfig(edge="reported", guidance=3.0, level="kept"))
+_TINY = LesionDiffusionConfig(paint=PaintConfig(origin="organ", edge="reported", guidance=3.0, level="kept"))
 _BEST = LesionDiffusionConfig(
     mask=MaskConfig(
         frame=FrameConfig(size=64),
@@ -215,6 +220,7 @@ _BEST = LesionDiffusionConfig(
     paint=PaintConfig(
         frame=FrameConfig(size=64, finest_mm=1.0),
         network=NetworkConfig(channels=(96, 160, 256), residual_blocks=2),
+        origin=_TINY.paint.origin,
         edge=_TINY.paint.edge,
         guidance=_TINY.paint.guidance,
         level=_TINY.paint.level,

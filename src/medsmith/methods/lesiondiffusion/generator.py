@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from scipy.ndimage import gaussian_filter
 
-from medsmith.data.hounsfield_scale import hu_to_model, model_to_hu
 from medsmith.diffusion import Observe, Sampling, keep_outside
 from medsmith.geometry import Geometry
 from medsmith.insertion.box import Box
@@ -20,6 +19,7 @@ from medsmith.insertion.organ_map import OrganMap
 from medsmith.insertion.shape import Field, deformed_ellipsoid
 from medsmith.methods.lesiondiffusion.linet import LINet
 from medsmith.methods.lesiondiffusion.linet_mask import linet_mask
+from medsmith.methods.lesiondiffusion.linet_origin import about_origin, from_origin, origin_hu, report_about
 from medsmith.methods.lesiondiffusion.lmnet import LMNet, context_of_batch
 from medsmith.networks.latent import LatentSpace, on_latent_grid
 from medsmith.networks.tiling import decode_in_tiles, encode_in_tiles
@@ -41,8 +41,19 @@ class MaskSampler(Protocol):
 class IntensitySampler(Protocol):
     """Samples the intensities of a lesion."""
 
-    def __call__(self, image: Field, share: Field, frame: Frame, report: LesionReport, seed: int) -> Field:
-        """The cube's image in HU with the lesion; ``share`` is the lesion's share of each voxel."""
+    def __call__(
+        self, image: Field, share: Field, frame: Frame, report: LesionReport, level: float | None, seed: int
+    ) -> Field:
+        """The cube's image in HU with the lesion.
+
+        Args:
+            image: the cube without the lesion, HU.
+            share: of each voxel inside the lesion.
+            frame: the cube.
+            report: of the lesion.
+            level: of the organ around it, HU; None if unknown.
+            seed: of the noise.
+        """
         ...
 
 
@@ -137,16 +148,19 @@ class LINetSampler:
     sampling: Sampling
     observe: Observe | None = None
 
-    def __call__(self, image: Field, share: Field, frame: Frame, report: LesionReport, seed: int) -> Field:
+    def __call__(
+        self, image: Field, share: Field, frame: Frame, report: LesionReport, level: float | None, seed: int
+    ) -> Field:
         """The cube with the lesion, HU."""
         config, device = self.net.config, next(self.net.parameters()).device
         given = linet_mask(share, frame.spacing_mm, report, config)
         lesion, region = (torch.from_numpy(each)[None, None].to(device) for each in given)
-        cube = torch.from_numpy(hu_to_model(image))[None, None].to(device)
+        origin = origin_hu(level, config)
+        cube = torch.from_numpy(about_origin(image, origin))[None, None].to(device)
         whole = frame.size // self.space.factor  # one tile, where memory holds it
         background = encode_in_tiles(self.space, cube, whole)
         lesion, region = (on_latent_grid(each, self.space.factor) for each in (lesion, region))
-        words, null = self.words.of(report).to(device), self.words.null.to(device)
+        words, null = self.words.of(report_about(report, origin)).to(device), self.words.null.to(device)
         state = self.net.process.sample_one(
             self.net.denoiser(lesion, region, words, null, self.guidance),
             tuple(background.shape[1:]),
@@ -158,4 +172,4 @@ class LINetSampler:
             observe=self.observe,
         )
         synthetic = decode_in_tiles(self.space, state[None].to(device), whole).cpu()[0, 0]
-        return model_to_hu(synthetic.numpy())
+        return from_origin(synthetic.numpy(), origin)

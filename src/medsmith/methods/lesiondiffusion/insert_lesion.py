@@ -156,10 +156,11 @@ def _attempt(
     before = scan.image[region].copy()
     cube = frame.resample_in(scan.image, AIR_HU)
     painted = frame.on(region).resample_in(mask_to_synthesize(mask, spacing), 0.0)
-    synthetic = generator.sample_intensities(cube, painted, frame, _of_scan(report, scan), derive_seed(seed, "paint"))
-    image = lesion_intensities(frame.resample_out(synthetic), mask, spacing, report)
     organ = selected(scan.organ_map.labels[region], target_of(report, scan.organ_map).organ)
     level = organ_level(before, mask, organ, spacing)
+    said = _of_scan(report, scan)
+    synthetic = generator.sample_intensities(cube, painted, frame, said, level, derive_seed(seed, "paint"))
+    image = lesion_intensities(frame.resample_out(synthetic), mask, spacing, report)
     wanted = wanted_ct_values(report, level)
     image += np.float32(shift_to_ct_values(image, mask, spacing, wanted))
     if report.density is not None:

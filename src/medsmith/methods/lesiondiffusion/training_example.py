@@ -6,12 +6,15 @@ import torch
 from medsmith.cases.canonical import canonical_view
 from medsmith.cases.case import Case
 from medsmith.data.batches import Example
-from medsmith.data.hounsfield_scale import hu_to_model
 from medsmith.insertion.annotated_lesion import largest_lesion
 from medsmith.insertion.context import context_of
+from medsmith.insertion.ct_values import organ_level
 from medsmith.insertion.frame import AIR_HU
+from medsmith.insertion.regions import SOFT_TISSUE
 from medsmith.methods.lesiondiffusion.config import LesionDiffusionConfig
 from medsmith.methods.lesiondiffusion.linet_mask import linet_mask
+from medsmith.methods.lesiondiffusion.linet_origin import about_origin, origin_hu, report_about
+from medsmith.reports.organs import labels_of
 from medsmith.text.embeddings import PhraseTable
 
 
@@ -19,8 +22,8 @@ def training_example(case: Case, config: LesionDiffusionConfig, tables: tuple[Ph
     """The training example of LMNet, VQGAN and LINet from one case.
 
     Tensors: "mask", "organ", "other_organs", "box" in LMNet's cube and "mask_words" (attribute, d). A case with an
-    image also has "image" (model space), "lesion" (share inside), "region" (1 where inpainted) in LINet's cube and
-    "image_words".
+    image also has "image" (model space about the origin), "lesion" (share inside), "region" (1 where inpainted) in
+    LINet's cube and "image_words".
 
     Args:
         case: with a lesion.
@@ -42,12 +45,17 @@ def training_example(case: Case, config: LesionDiffusionConfig, tables: tuple[Ph
     }
     if case.image is None:
         return example
-    image = hu_to_model(image_frame.resample_in(canonical_view(case.image[0], case.geometry), AIR_HU))
+    stored = canonical_view(case.image[0], case.geometry)
+    values = labels_of(organ or SOFT_TISSUE, names)
+    around = image_frame.region
+    level = organ_level(stored[around], lesion.mask[around], np.isin(labels[around], values), scan.spacing)
+    origin = origin_hu(level, config.paint)
+    image = about_origin(image_frame.resample_in(stored, AIR_HU), origin)
     covered = image_frame.resample_in(lesion.mask, 0.0)
     share, region = linet_mask(covered, image_frame.spacing_mm, lesion.report, config.paint)
     return example | {
         "image": torch.from_numpy(image)[None].half(),
         "lesion": torch.from_numpy(share)[None].half(),
         "region": torch.from_numpy(region.astype(np.uint8))[None],
-        "image_words": torch.from_numpy(tables[1].tokens(lesion.report, "image").vectors),
+        "image_words": torch.from_numpy(tables[1].tokens(report_about(lesion.report, origin), "image").vectors),
     }
