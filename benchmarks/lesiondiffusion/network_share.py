@@ -97,9 +97,10 @@ CONTRASTS: Mapping[str, Contrast] = {
     "ring enhancement": Contrast(
         UNEVEN, {**UNEVEN, "density": "ring enhancement"}, _number("rim_minus_core_hu"), "rim less core, HU"
     ),
+    # Heterogeneous hypodense lesions have parts above organs without contrast agent as well: the texture is left open.
     "mixed density": Contrast(
-        UNEVEN,
-        {**UNEVEN, "density": "mixed-density"},
+        HYPODENSE,
+        {"density": "mixed-density"},
         lambda found: min(found["surroundings_hu"] - found["low_hu"], found["high_hu"] - found["surroundings_hu"]),
         "lesser of both tails beyond the organ, HU",
     ),
