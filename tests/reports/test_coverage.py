@@ -90,7 +90,11 @@ def test_the_command_counts_and_writes_reports_that_synthesize_takes(reported, t
     assert ended.value.code == 0
     lines = capsys.readouterr().out.splitlines()
     counts = ["liver cyst, hypodense fluid-like: 0", "liver cyst, hypodense: 1"]
-    assert lines == ["lesions of each type, density:", *counts, f"{out}: 3 reports"]
+    assert lines == ["lesions of each type, density:", *counts, lines[-1]]
+    assert lines[-1] == (
+        f"{out}: 3 reports of missing lesions; to make them: medsmith synthesize lesiondiffusion MORE "
+        f"--templates SCANS --report {out} --count 3"
+    )
     densities = [str(report.lesions[0].density) for report in read_reports(out)]
     assert sorted(densities) == ["hypodense", "hypodense fluid-like", "hypodense fluid-like"]
     assert main(["coverage", str(reported), "--out", str(out)]) == 2
