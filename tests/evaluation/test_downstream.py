@@ -211,16 +211,28 @@ def test_one_case_is_no_plural():
     assert names == ["1 real case", "1 to 2 real cases", "3 real cases"]
 
 
+@pytest.mark.parametrize(
+    ("steps", "rise", "reached", "proposed"),
+    [(100, 0.01, True, None), (99, -0.05, False, 1000), (100, 0.011, False, 200), (400, 0.05, False, 3200)],
+)
+def test_a_course_is_long_enough_where_it_is_no_mere_start_and_flat(steps, rise, reached, proposed):
+    course = Convergence(steps, Estimate(rise, rise, rise, 5, "by hand"))
+    assert (course.reached, course.proposed) == (reached, proposed)
+
+
 def test_a_course_that_is_too_short_has_no_verdict(cohorts, tmp_path):
     config = SegmenterConfig(steps=16, batch=8, channels=8, learning_rate=5e-3)
     found = of_all(cohorts, tmp_path, config=config, subsets=1)
     size = found.sizes[0]
     assert size.convergence.rise.value > 0.02
-    assert size.convergence.proposed >= 32
+    assert size.convergence.proposed == 1000
     assert {result.verdict for result in size.arms[1:]} == {WITHHELD}
     lines = summary_lines(found)
     assert lines[0].startswith("Useful? Unknown: the networks were not trained long enough: R + S against strong")
-    assert lines[1].startswith("Arms: R, real cases alone; S, synthetic cases alone; ")
+    assert lines[1].startswith("Arms: R, real cases alone, with strong augmentation as all arms but R, flips only; ")
+    assert lines[1].endswith("In brackets: 95 % intervals.")
+    assert f"real cases: R reaches a Dice of {size.arms[0].dice.value.value:.3f} and rises by +" in lines[2]
+    assert "points from 16 to 32 steps, fewer than 100, so that no verdict is given; " in lines[2]
     assert f"run again with --steps {size.convergence.proposed} in a new folder" in lines[2]
     assert f"--steps {size.convergence.proposed} " in (tmp_path / "utility.html").read_text()
 

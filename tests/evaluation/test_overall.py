@@ -277,7 +277,8 @@ def test_the_verdict_on_use_names_every_arm_with_a_gain_or_a_loss(report):
         utility = replace(found.utility, sizes=(replace(size, arms=tuple(arms)),))
         return verdicts(found.evaluation, found.labels, found.privacy, utility)[3]
 
-    answer = f"R + S against strong augmentation, {size.name}: +0.0 points of Dice (-2.0 to +2.0)."
+    arms = "R + S against strong augmentation of R alone (R real, S synthetic cases)"
+    answer = f"{arms}, {size.name}: +0.0 points of Dice (-2.0 to +2.0)."
     assert said() == f"Useful? Not that this experiment can show: {answer}"
     losing = said(S=(-0.3, -0.1, LOSS), SthenR=(0.01, 0.03, GAIN))
     others = (

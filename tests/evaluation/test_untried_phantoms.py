@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from medsmith import Case, Cohort
+from medsmith import Case, Cohort, phantom
 from medsmith.evaluation.downstream.inputs import Cohorts
-from medsmith.evaluation.downstream.procedural import untried_phantoms
+from medsmith.evaluation.downstream.procedural import trained_once, untried_phantoms
+from medsmith.evaluation.downstream.separation import check_generator
 from medsmith.geometry import Geometry
 from medsmith.phantoms.breast.phantom import make_breast_case
 
@@ -43,6 +44,16 @@ def test_no_organ_is_taken_for_a_lesion(tmp_path):
 def test_nothing_is_said_where_phantoms_are_given(tmp_path):
     real = cohort_of(tmp_path / "real", "lesion")
     assert untried_phantoms(Cohorts.of(real, real, real, None, None, real)) == ()
+
+
+def test_phantoms_as_the_synthetic_cases_are_tried_and_learned_from_nothing(tmp_path):
+    real, phantoms = cohort_of(tmp_path / "real", "lesion"), phantom("breast", tmp_path / "phantoms", 2, size=32)
+    tried, untried = (Cohorts.of(real, synthetic, real, None, None) for synthetic in (phantoms, real))
+    assert (untried_phantoms(tried), trained_once(tried)) == ((), ())
+    assert check_generator(phantoms, real, []) == "The synthetic cases are phantoms, which learned from no image."
+    (line,) = trained_once(untried)
+    assert line.startswith("The generator was trained once: ")
+    assert check_generator(real, real, []).startswith("Which cases the generator learned from is not recorded")
 
 
 def test_nothing_is_said_where_no_family_fits(tmp_path):

@@ -13,7 +13,7 @@ from medsmith.cli import main
 from medsmith.errors import RequestError
 from medsmith.geometry import Geometry
 from medsmith.reports.collection import read_reports
-from medsmith.reports.coverage import COUNTED, count_unplaced, coverage, missing_reports
+from medsmith.reports.coverage import COUNTED, count_unplaced, coverage, lesions_of, missing_reports
 from medsmith.reports.rules import LESION_TYPES, combinations
 from medsmith.reports.sampling import check_report, sample_report
 from medsmith.reports.schema import LesionReport
@@ -90,7 +90,11 @@ def test_the_command_counts_and_writes_reports_that_synthesize_takes(reported, t
     assert ended.value.code == 0
     lines = capsys.readouterr().out.splitlines()
     counts = ["liver cyst, hypodense fluid-like: 0", "liver cyst, hypodense: 1"]
-    assert lines == ["lesions of each type, density:", *counts, f"{out}: 3 reports"]
+    assert lines == ["lesions of each type, density:", *counts, lines[-1]]
+    assert lines[-1] == (
+        f"{out}: 3 reports of missing lesions; to make them: medsmith synthesize lesiondiffusion MORE "
+        f"--templates SCANS --report {out} --count 3"
+    )
     densities = [str(report.lesions[0].density) for report in read_reports(out)]
     assert sorted(densities) == ["hypodense", "hypodense fluid-like", "hypodense fluid-like"]
     assert main(["coverage", str(reported), "--out", str(out)]) == 2
@@ -114,6 +118,19 @@ def test_lesions_of_no_combination_are_counted(reported, capsys):
     *lines, record = capsys.readouterr().out.splitlines()
     assert "2 lesions do not state density, or break the rules" in lines
     assert '"unplaced": 2' in record
+
+
+def test_lesions_count_for_the_type_that_was_asked_for_whatever_type_their_measures_fit(reported):
+    cancer, asked = {"lesion_type": "kidney cancer", "density": "hyperdense"}, {"lesion_type": "kidney cyst"}
+    lesions = {"lesions": [cancer, cancer], "requested": [{**asked, "density": "hypodense"}, {}]}
+    (reported / "reports" / "one.json").write_text(json.dumps(lesions))
+    found = lesions_of(Cohort.open(reported))
+    assert [(each.lesion_type, each.density) for each in found] == [
+        ("kidney cyst", "hyperdense"),
+        ("kidney cancer", "hyperdense"),
+    ]
+    (reported / "reports" / "one.json").write_text(json.dumps({**lesions, "requested": [asked]}))
+    assert {each.lesion_type for each in lesions_of(Cohort.open(reported))} == {"kidney cancer"}
 
 
 def test_a_damaged_report_is_named(reported, capsys):

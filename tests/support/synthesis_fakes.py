@@ -105,8 +105,10 @@ class FakeMethod:
     def output_fingerprint(self, _request):
         return self.fingerprint
 
-    def request_of_case(self, request, index):  # noqa: ARG002
-        return request
+    def request_of_case(self, request, index):
+        """Too bright for these cases; the request itself for all others."""
+        unplaced = index in self.facts.get("unplaced", ())
+        return request.model_copy(update={"brightness": 2000.0}) if unplaced else request
 
     def checks_of(self, request):  # noqa: ARG002
         return ("lesions_as_requested",) if "misses" in self.facts else self.checks

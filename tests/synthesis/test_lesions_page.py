@@ -3,7 +3,7 @@
 import json
 import re
 import tracemalloc
-from html import unescape
+from html import escape, unescape
 
 import nibabel as nib
 import numpy as np
@@ -92,18 +92,22 @@ def test_a_call_that_ends_with_fewer_cases_leaves_the_page_of_those_it_made(tmp_
     made = cohort(tmp_path / "out", ["a"], lesion=True, affine=np.eye(4), provenance=record())
     write_missed(
         made.root,
-        {"b": Misses(attempts={"density": 4}), "c": Misses(attempts={"density": 1, "size_mm": 4}, closest=(VALUE,))},
-    )
+        {"b": Misses(attempts={"density": 4}), "c": Misses(attempts={"density": 1, "size_mm": 4}, closest=(VALUE,)),
+         "d": Misses(unplaced="report: no room for <it>")},
+    )  # fmt: skip
     with pytest.raises(SynthesisError), _page_of_what_is_made(made.root, scans.root):
         raise SynthesisError(made.root / "synthesis.json", "another plan")
     assert not (made.root / "lesions.html").exists()
     with pytest.raises(SynthesisError), _page_of_what_is_made(made.root, scans.root):
         raise SynthesisError(made.root, "fewer cases")
-    line = f"1 case made, 2 not made: lesions missed density in 5 attempts, size in 4 attempts {CLOSEST}."
+    why = "no template can take the reports of 1 (the first, d: report: no room for <it>)"
+    line = f"1 case made, 3 not made: lesions missed density in 5 attempts, size in 4 attempts {CLOSEST}; {why}."
     html = (made.root / "lesions.html").read_text()
-    assert line in html
+    assert escape(line) in html
+    assert "<h2>Not made: no template can take the report</h2>" in html
+    assert "<td>d</td><td>report: no room for &lt;it&gt;</td>" in html
     assert "<td>c</td><td>size</td><td>9 mm</td><td>5 mm</td><td>8 to 10 mm</td>" in html
-    assert "At the 2 not made: 8 whose lesions missed the request, all refused." in html
+    assert "At the 2 not made since they missed the request: 8, all refused." in html
     assert lesions_line(made.root).endswith(f": 1. {line}")
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from medsmith.cases.cohort import Cohort
 from medsmith.diffusion import Sampling
-from medsmith.errors import FileError, SynthesisError
+from medsmith.errors import FileError, RequestError, SynthesisError
 from medsmith.synthesis import Shard, join_shards, lesions_line, regenerate, synthesize, synthesize_shards, unpack
 from medsmith.synthesis.checks.lesions import lesions_as_requested
 from medsmith.synthesis.checks.result import Limits
@@ -125,6 +125,28 @@ def test_a_case_that_is_not_made_is_none_of_the_joined_shards(tmp_path):
     joined, whole = ({name: data for name, data in contents(tmp_path / folder).items() if "rejected" not in name}
                      for folder in ("joined", "whole"))  # fmt: skip
     assert joined == whole
+
+
+def test_a_report_of_one_case_that_no_template_takes_stops_none_of_the_others(tmp_path):
+    run = write_run(tmp_path / "run", misses=[*NEVER], unplaced=[0, 3])
+    for name, chosen in (("alone", in_process()), ("two", options())):
+        out = tmp_path / name
+        with pytest.raises(SynthesisError) as caught:
+            synthesize(run, out, count=5, workers=2, options=chosen)
+        assert "2 cases made, 3 not made: lesions missed density in 4 attempts" in caught.value.line
+        why = "brightness: 2000.0; at most 1000"
+        assert f"; no template can take the reports of 2 (the first, fake_00000: {why}); ask for" in caught.value.line
+        assert Cohort.open(out).ids == ("fake_00002", "fake_00004")
+        assert {id: misses.unplaced for id, misses in read_missed(out).items()} == {
+            "fake_00000": why, "fake_00001": "", "fake_00003": why,
+        }  # fmt: skip
+    assert contents(tmp_path / "alone") == contents(tmp_path / "two")
+
+
+def test_a_request_of_all_cases_that_cannot_be_met_stops_the_call(tmp_path):
+    run = write_run(tmp_path / "run")
+    with pytest.raises(RequestError, match=r"^brightness: 2000\.0; at most 1000$"):
+        synthesize(run, tmp_path / "out", count=3, request={"brightness": 2000.0}, options=in_process())
 
 
 def as_shards(run, location, count, **changes):

@@ -255,7 +255,8 @@ def coverage(
     last = f"missing: {counted(missing, 'lesion')}, for at least {wanted} of each combination"
     if out is not None and missing:
         write_reports(out, missing_reports(cells, np.random.default_rng(seed)))
-        last = f"{out}: {counted(missing, 'report')}"
+        made_by = f"medsmith synthesize lesiondiffusion MORE --templates SCANS --report {out} --count {missing}"
+        last = f"{out}: {counted(missing, 'report')} of missing lesions; to make them: {made_by}"
     combinations = [cell.as_json() for cell in cells]
     value = {"combinations": combinations, "missing": missing, "unplaced": unplaced, "untyped": untyped.as_json()}
     lines = [f"lesions of each type, {', '.join(names)}:", *(cell.line for cell in cells)]

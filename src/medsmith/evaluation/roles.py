@@ -56,5 +56,11 @@ def made_by(cohort: Cohort) -> Counter[str]:
     return Counter({method: count for method, count in made.items() if not method.startswith(_PHANTOM)})
 
 
+def are_phantoms(cohort: Cohort) -> bool:
+    """Whether every case of a cohort is a phantom, which learned from no image, as the provenance of the cases says."""
+    methods = ((read_records(cohort.root, case_id)[1] or {}).get("method") for case_id in cohort.ids)
+    return len(cohort) > 0 and all(str(method).startswith(_PHANTOM) for method in methods)
+
+
 def _listed(makers: Counter[str]) -> str:
     return ", ".join(sorted(makers))

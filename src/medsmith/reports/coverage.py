@@ -61,7 +61,9 @@ class Cell:
 
 
 def lesions_of(cohort: Cohort) -> tuple[LesionReport, ...]:
-    """The lesions of all reports of a cohort.
+    """The lesions of all reports of a cohort: as measured, with the type that was asked for where the report says it.
+
+    Measures alone fit several types: a lesion that was made as a dense cyst may measure as a cancer does.
 
     Raises:
         FileError: a report cannot be read, or is none; names the file.
@@ -71,7 +73,7 @@ def lesions_of(cohort: Cohort) -> tuple[LesionReport, ...]:
         report, _ = read_records(cohort.root, id)
         if report is not None:
             try:
-                found += ScanReport.model_validate(report).lesions
+                found += _typed_as_asked(ScanReport.model_validate(report).lesions, report.get("requested", ()))
             except ValidationError as error:
                 problem = first_problem(error)
                 path = cohort.root / REPORTS / f"{id}.json"
@@ -81,6 +83,15 @@ def lesions_of(cohort: Cohort) -> tuple[LesionReport, ...]:
                     raise FileError(path, found_of, limit, cure) from None
                 raise FileError(path, problem.found, problem.limit, "see medsmith report schema") from None
     return tuple(found)
+
+
+def _typed_as_asked(lesions: Sequence[LesionReport], asked: Sequence[Mapping[str, Any]]) -> Iterator[LesionReport]:
+    """Lesions with the types of the requests; as they are where a lesion has no request of its own."""
+    if len(asked) != len(lesions):
+        yield from lesions
+        return
+    for lesion, request in zip(lesions, asked, strict=True):
+        yield lesion.model_copy(update={"lesion_type": request.get("lesion_type") or lesion.lesion_type})
 
 
 def coverage(

@@ -56,7 +56,7 @@ class CaseResult:
     Attributes:
         case: the case with its provenance; None if the checks refused every attempt.
         refused: check -> number of attempts it refused.
-        missed: what the attempts missed of what was requested of lesions.
+        missed: what the attempts missed of what was requested of lesions, or why these have no place.
     """
 
     case: Case | None
@@ -184,7 +184,13 @@ def synthesize_case(
 
     def make() -> CaseResult:
         request = method.request_of_case(conditions, task.index)
-        return _checked(method, request, task, before_attempt, after_refusal)
+        try:
+            return _checked(method, request, task, before_attempt, after_refusal)
+        except RequestError as error:
+            if request is conditions:
+                raise
+            # A report of this case alone, which says nothing of the others.
+            return CaseResult(None, {}, Misses(unplaced=error.line))
 
     return of_unchanged_inputs(task, conditions, make)
 

@@ -107,7 +107,7 @@ def _not_made(out: Path) -> list[str]:
 
 
 def _closest(out: Path) -> Iterator[Section]:
-    """What was measured at the cases that are not made."""
+    """What was measured at the cases that are not made, and why some have no place."""
     rows = [
         (id, value.attribute, value.requested, value.measured, value.met_by)
         for id, misses in read_missed(out).items()
@@ -116,6 +116,9 @@ def _closest(out: Path) -> Iterator[Section]:
     if rows:
         head = ("case", "attribute", "requested", "measured", "met by")
         yield Section("Not made: what the closest attempt missed", tables=[Table(head, rows)])
+    unplaced = [(id, misses.unplaced) for id, misses in read_missed(out).items() if misses.unplaced]
+    if unplaced:
+        yield Section("Not made: no template can take the report", tables=[Table(("case", "why"), unplaced)])
 
 
 def _summary(lesions: Sequence[Json]) -> str:
@@ -156,12 +159,12 @@ def _attempts(out: Path, records: Collection[Json]) -> str:
         f"Attempts at the {counted(made, 'case')} made: {made + refused}, of which the checks refused {refused}"
         f"{f' ({by})' if by else ''}; in the {made} that passed lesions were drawn {counted(draws, 'time')}."
     )
-    unmade = len(read_missed(out))
+    unmade = sum(not misses.unplaced for misses in read_missed(out).values())
     if not unmade:
         return said
     limits = next(iter(records))["limits"]
     given_up = unmade * min(limits["attempts"], limits["missed_attempts"])
-    return f"{said} At the {unmade} not made: {given_up} whose lesions missed the request, all refused."
+    return f"{said} At the {unmade} not made since they missed the request: {given_up}, all refused."
 
 
 def _remarks(records: Iterable[Json]) -> list[str]:

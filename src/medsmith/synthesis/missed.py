@@ -1,4 +1,4 @@
-"""Cases that are not made since their lesions miss what was requested: a file beside the cohort, and a line."""
+"""Cases that are not made since their lesions miss what was requested, or have no place: a file beside the cohort."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -43,12 +43,14 @@ class Misses(BaseModel):
         attempts: requested attribute of its lesions -> number of attempts that missed it.
         closest: what was missed by the first of the attempts that missed least; empty in files of earlier versions,
             which hold ``attempts`` alone.
+        unplaced: why no template can take the case's own report; empty if one can.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     attempts: Mapping[str, int] = {}
     closest: tuple[MissedValue, ...] = ()
+    unplaced: str = ""
 
     @model_validator(mode="before")
     @classmethod
@@ -100,12 +102,12 @@ class _MissedCases(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format: Literal[1, 2] = 2
+    format: Literal[1, 2, 3] = 3
     cases: Missed = {}
 
 
 def read_missed(out: Path) -> Missed:
-    """The cases of a folder that are not made since their lesions missed what was requested.
+    """The cases of a folder that are not made since their lesions missed what was requested, or had no place.
 
     Raises:
         FileError: the file is damaged.
@@ -133,9 +135,13 @@ def missed_line(made: int, missed: Missed) -> str:
     """
     attempts = sum((Counter(misses.attempts) for misses in missed.values()), Counter[str]())
     said = [f"{attribute_in_words(name)} in {counted(times, 'attempt')}" for name, times in attempts.most_common()]
-    why = f": lesions missed {', '.join(said)}" if said else ", since their lesions missed what was requested"
-    line = f"{counted(made, 'case')} made, {len(missed)} not made{why}"
-    return f"{line}{_closest(missed)}"
+    why = [f"lesions missed {', '.join(said)}{_closest(missed)}"] if said else []
+    unplaced = {id: misses.unplaced for id, misses in missed.items() if misses.unplaced}
+    if unplaced:
+        first = min(unplaced)
+        why.append(f"no template can take the reports of {len(unplaced)} (the first, {first}: {unplaced[first]})")
+    reasons = f": {'; '.join(why)}" if why else ", since their lesions missed what was requested"
+    return f"{counted(made, 'case')} made, {len(missed)} not made{reasons}"
 
 
 def _closest(missed: Missed) -> str:

@@ -42,8 +42,8 @@ def collect(
         out: folder of the cases, for the logs of those that are lost.
         advance: of the display.
         done: number of cases that are finished already.
-        missed: receives the cases whose lesions miss the request.
-        settled: receives each case that is made, or never will be since its lesions miss the request.
+        missed: receives the cases whose lesions miss the request or have no place.
+        settled: receives each case that is made, or never will be since its lesions miss the request or have no place.
 
     Stops early if as many attempts as one case may have were refused, at whatever cases, while the folder holds no
     finished case: the others are likely to fail as well. Lesions that miss their request say nothing of the others.
@@ -86,7 +86,7 @@ def _failures(
             case "lost":
                 failures[outcome.task.id] = outcome.reason
                 folder.write_failure(out, outcome.task.id, f"{outcome.reason}\n\n{outcome.log}")
-            case "refused" if gave_up_on_misses(outcome.refused, outcome.task.recipe.limits):
+            case "refused" if outcome.missed.unplaced or gave_up_on_misses(outcome.refused, outcome.task.recipe.limits):
                 missed.add(outcome.task.id, outcome.missed)
                 settled(outcome.task)
             case "refused":

@@ -120,6 +120,14 @@ def test_exact_copies_are_named_whatever_the_statistics(found):
     assert all(pair["exact"] == (pair["similarity"] >= 0.9995) for pair in result.lesions.pairs())
 
 
+def test_one_exact_copy_is_no_plural(found, monkeypatch):
+    result, _ = found
+    monkeypatch.setattr(type(result.images), "exact", (("copy", "t2"),))
+    assert summary_lines(result)[0].startswith(
+        "Private? No: exact copies of training cases (1 whole image, 1 lesion region): "
+    )
+
+
 def test_the_record_and_the_page_hold_the_numbers_and_ask_nobody(found):
     result, out = found
     record = json.loads((out / "privacy.json").read_text())

@@ -22,8 +22,8 @@ def useful(utility: Utility | NotMeasured) -> str:
         compared = [each for each in size.arms if each.dice.gain is not None]
         decisive = next(each for each in compared if each.arm.name.startswith("R + S"))
         answers.append(
-            f"{_VERDICTS[decisive.verdict]}: {decisive.arm.name} against strong augmentation, {size.name}: "
-            f"{_points_of(decisive)}."
+            f"{_VERDICTS[decisive.verdict]}: {decisive.arm.name} against strong augmentation of R alone "
+            f"(R real, S synthetic cases), {size.name}: {_points_of(decisive)}."
         )
         others += [
             f"{each.verdict} of {each.arm.name}, {size.name}: {_points_of(each)}"

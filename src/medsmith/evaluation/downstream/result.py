@@ -12,6 +12,8 @@ from medsmith.evaluation.pages.page import WARNING
 
 MOST_RISE = 0.01
 """Dice that R may gain from twice the steps; above it the course is too short for a verdict."""
+FEWEST_STEPS = 100
+"""A tenth of the default course: below it networks have hardly begun to learn, and a flat course says nothing."""
 ALPHA = 0.05
 GAIN, LOSS, NONE, WITHHELD = "a gain", "a loss", "no difference that this experiment can show", "verdict withheld"
 
@@ -66,15 +68,20 @@ class Convergence:
 
     @property
     def reached(self) -> bool:
-        """Whether R rises by no more than a point."""
-        return self.rise.value <= MOST_RISE
+        """Whether R rises by no more than a point, in a course that is no mere start."""
+        return self.steps >= FEWEST_STEPS and self.rise.value <= MOST_RISE
 
     @property
     def proposed(self) -> int | None:
-        """Steps after which R should rise by no more than a point, if each doubling gains half of the one before."""
+        """Steps after which R should rise by no more than a point, if each doubling gains half of the one before.
+
+        At least ten times ``FEWEST_STEPS`` where the course has fewer than these; None where it is long enough.
+        """
         if self.reached:
             return None
-        return int(self.steps * 2 ** max(1, math.ceil(math.log2(self.rise.value / MOST_RISE))))
+        least = 10 * FEWEST_STEPS if self.steps < FEWEST_STEPS else 0
+        doublings = max(1, math.ceil(math.log2(max(self.rise.value / MOST_RISE, 1))))
+        return max(least, self.steps * int(2**doublings))
 
     def as_json(self) -> Mapping[str, Any]:
         """The check as JSON values."""

@@ -14,6 +14,7 @@ from medsmith.data.similarity import NEAR_DUPLICATE, find_scenes, nearest, thumb
 from medsmith.errors import CohortError, counted
 from medsmith.evaluation.downstream.loaded_cohort import LoadedCohort, hash_of
 from medsmith.evaluation.origin import Generator
+from medsmith.evaluation.roles import are_phantoms
 from medsmith.preparation.split import linked_groups, patient_groups
 from medsmith.progress import Progress
 
@@ -102,6 +103,8 @@ def check_generator(synthetic: Cohort, test: Cohort, learned_from: Sequence[Coho
         CohortError: it is the test cohort.
     """
     generator = Generator.of(synthetic)
+    if generator is None and are_phantoms(synthetic):
+        return "The synthetic cases are phantoms, which learned from no image."
     if generator is None:
         return "Which cases the generator learned from is not recorded; it must not have seen the test patients."
     learned = generator.learned

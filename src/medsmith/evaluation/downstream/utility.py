@@ -24,7 +24,7 @@ from medsmith.evaluation.downstream.loaded_cohort import LoadedCohort, load_coho
 from medsmith.evaluation.downstream.networks import Job, Material, devices_line, jobs_of, train_missing
 from medsmith.evaluation.downstream.options import UtilityOptions
 from medsmith.evaluation.downstream.page import utility_page
-from medsmith.evaluation.downstream.procedural import untried_phantoms
+from medsmith.evaluation.downstream.procedural import trained_once, untried_phantoms
 from medsmith.evaluation.downstream.result import Utility
 from medsmith.evaluation.downstream.segmenter import SegmenterConfig
 from medsmith.evaluation.downstream.separation import (
@@ -103,7 +103,8 @@ def utility(  # noqa: PLR0913
         train_missing(out, list(chain(*jobs)), material, options, config, progress, report)
         summary = Summary(out, Tested(apart.patients, material.structures, material.mm, options.gain), config.steps)
         sizes, unit = tuple(map(summary.of_size, jobs)), "mm" if material.mm else "pixels"
-        notes = (*role_notes(cohorts.given_as_real), generator, *apart.notes, *untried_phantoms(cohorts))
+        notes = (*role_notes(cohorts.given_as_real), generator, *trained_once(cohorts), *apart.notes)
+        notes += untried_phantoms(cohorts)
         lines = {**settings, "device": devices_line(out, chain(*jobs)), **(facts or {}), "versions": _versions()}
         result = Utility(sizes, options.gain, unit, options.tolerance, notes, lines)
         write_json(out / RECORD, result.as_json())

@@ -2,12 +2,13 @@
 
 from medsmith.errors import counted
 from medsmith.evaluation.downstream.intervals import inflation_of
-from medsmith.evaluation.downstream.result import MOST_RISE, ArmResult, SizeResult, Utility
+from medsmith.evaluation.downstream.result import FEWEST_STEPS, MOST_RISE, ArmResult, SizeResult, Utility
 from medsmith.evaluation.downstream.tables import points
 
 ARMS = (
-    "Arms: R, real cases alone; S, synthetic cases alone; S then R, half of the steps on each; R + S, real and "
-    "synthetic cases in every batch."
+    "Arms: R, real cases alone, with strong augmentation as all arms but R, flips only; R + copy-paste, structures of "
+    "other real cases pasted; S, synthetic cases alone; S then R, half of the steps on each; R + S, real and synthetic "
+    "cases in every batch. In brackets: 95 % intervals."
 )
 METHOD = (
     "All arms have the same network, gradient steps, batch size and schedule, and the same initial weights in the same "
@@ -51,8 +52,8 @@ def limits_of(size: SizeResult, utility: Utility) -> list[str]:
     if size is utility.sizes[-1]:
         lines.append(
             f"{counted(len(size.arms) - 1, 'arm')} compared with R at {counted(len(utility.sizes), 'size')}, without "
-            "correction for their number: name the arm that decides before the experiment. The generator was trained "
-            "once: another training, another architecture or another hospital is not covered by any interval."
+            "correction for their number: name the arm that decides before the experiment. Another architecture or "
+            "another hospital is not covered by any interval."
         )
     return lines
 
@@ -82,7 +83,10 @@ def _decisive(size: SizeResult) -> ArmResult:
 
 def _course(size: SizeResult) -> str:
     found = size.convergence
-    rise = f"{size.name}: R rises by {points(found.rise)} points of Dice from {found.steps} to {2 * found.steps} steps"
+    dice = f"R reaches a Dice of {size.arms[0].dice.value.value:.3f} and rises by {points(found.rise)} points"
+    rise = f"{size.name}: {dice} from {found.steps} to {2 * found.steps} steps"
+    if found.steps < FEWEST_STEPS:
+        rise += f", fewer than {FEWEST_STEPS}"
     if found.proposed is None and found.rise.high <= MOST_RISE:
         return f"{rise}: the course is long enough."
     if found.proposed is None:

@@ -1,5 +1,6 @@
 """Whether a synthetic cohort gives training cases away, in one sentence."""
 
+from medsmith.errors import counted
 from medsmith.evaluation.privacy.chance import Chance, against_chance
 from medsmith.evaluation.privacy.result import Privacy
 
@@ -14,7 +15,8 @@ def private(privacy: Privacy) -> str:
     exact = {name: len(each.exact) for name, each in images.items() if each is not None and each.exact}
     against, for_it = [], "As far as was searched: no more near-copies than chance explains"
     if exact:
-        against.append(f"exact copies of training cases ({', '.join(f'{n} {name}' for name, n in exact.items())})")
+        copies = ", ".join(counted(count, name.removesuffix("s")) for name, count in exact.items())
+        against.append(f"exact copies of training cases ({copies})")
     elif Chance.BEYOND in chances:
         against.append("more near-copies than chance explains")
     elif Chance.UNTOLD in chances:

@@ -40,8 +40,8 @@ class Outcome:
 
     Attributes:
         task: the case.
-        status: "made"; "refused" if the checks refused every attempt; "lost" if every worker that tried it failed;
-            "rejected" if they refused one attempt, and others follow.
+        status: "made"; "refused" if the checks refused every attempt, or no template takes its report; "lost" if every
+            worker that tried it failed; "rejected" if they refused one attempt, and others follow.
         refused: check -> number of attempts it refused, for a refused case or attempt.
         missed: what the attempts missed of what was requested of lesions, for a refused case.
         reason: one line on why the case was lost.
