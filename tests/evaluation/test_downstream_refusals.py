@@ -70,11 +70,11 @@ def test_other_labels_are_refused_with_their_cure(cohorts, tmp_path, label, cure
 def test_slices_against_volumes_are_refused(cohorts, tmp_path):
     real, synthetic, test = cohorts
     volumes = make_cohort(tmp_path / "volumes", 3, 0, shape=(16, 16, 16))
-    for given in ((real, volumes, test), (real, synthetic, volumes)):
+    for made, tested in ((volumes, test), (synthetic, volumes)):
         with pytest.raises(CohortError, match=r"volumes: is 3-D; .*real is 2-D, and all must be equal"):
-            utility(*given, tmp_path / "out", config=QUICK)
+            utility(real, made, tested, tmp_path / "out", config=QUICK)
     with pytest.raises(CohortError, match=r"volumes: is 3-D; .*real is 2-D, and all must be equal"):
-        utility(*cohorts, tmp_path / "out", training=volumes, config=QUICK)
+        utility(real, synthetic, test, tmp_path / "out", training=volumes, config=QUICK)
     assert not (tmp_path / "out").exists()
 
 
