@@ -224,7 +224,8 @@ def test_one_folder_takes_one_paper_scale_and_set_of_cohorts(tmp_path, monkeypat
 
     monkeypatch.setattr(running, "_inputs", interrupted)
     real, other = (phantom("breast", tmp_path / f"real-{seed}", 8, seed=seed, size=32) for seed in (0, 1))
-    out, first = tmp_path / "out", dict[str, Any](paper="pig", real=real, test=real)
+    test = phantom("breast", tmp_path / "test", 8, seed=2, size=32)
+    out, first = tmp_path / "out", dict[str, Any](paper="pig", real=real, test=test)
     with pytest.raises(KeyboardInterrupt):
         bench(**first, out=out)
     settings = (out / "settings.json").read_bytes()
@@ -239,6 +240,40 @@ def test_one_folder_takes_one_paper_scale_and_set_of_cohorts(tmp_path, monkeypat
     assert {path.name: path.read_bytes() for path in out.iterdir()} == {"settings.json": settings}
     with pytest.raises(KeyboardInterrupt):
         bench(**first, out=out)
+
+
+def test_a_folder_of_something_else_gets_no_tables(tmp_path):
+    cohort = phantom("breast", tmp_path / "mine", 1, size=32)
+    files = sorted(cohort.root.rglob("*"))
+    found = "mine: holds something else (no settings.json); tables have a folder of their own; choose another"
+    with pytest.raises(RunError, match=re.escape(found)):
+        bench("pig", cohort.root)
+    assert sorted(cohort.root.rglob("*")) == files
+
+
+def test_cohorts_that_share_an_image_or_lack_labels_are_refused_before_anything_is_made(tmp_path):
+    real = phantom("breast", tmp_path / "real", 8, size=32)
+    test = Cohort.create(
+        tmp_path / "test",
+        channel_names=real.channel_names,
+        label_names=real.label_names,
+        file_ending=real.file_ending,
+    )
+    for case in phantom("breast", tmp_path / "others", 8, seed=1, size=32):
+        test.write(replace(case, provenance=None))
+    test.write(replace(real[real.ids[3]], id="copy", provenance=None))
+    test.finish()
+    for given, line in (
+        (real, "test cohort: 8 test images are among the training ones (breast-00000 is breast-00000); no image in"),
+        (Cohort.open(test.root), "test cohort: 1 test image is among the training ones (copy is breast-00003)"),
+    ):
+        with pytest.raises(CohortError, match=re.escape(line)):
+            bench("pig", tmp_path / "out", real=real, test=given)
+    for path in (test.root / "labelsTr").glob("copy*"):
+        path.unlink()
+    with pytest.raises(CohortError, match=re.escape("test: 1 of 9 cases have no labels")):
+        bench("pig", tmp_path / "out", real=real, test=Cohort.open(test.root))
+    assert not (tmp_path / "out").exists()
 
 
 def test_lesions_of_another_cohort_with_the_same_names_are_not_kept(tmp_path):

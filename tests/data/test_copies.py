@@ -129,3 +129,14 @@ def test_flat_images_resemble_nothing_and_parts_join():
     (match,) = find_matches(flat, gallery).matches
     assert (match.similarity, match.searched) == (0.0, 0.0)
     assert match == replace(match, index=0)
+
+
+@pytest.mark.parametrize("unit", [1e16, 3e35])
+def test_images_whose_squares_exceed_float32_are_matched_as_others(unit):
+    images = fields(3, (40, 40, 1), 8)
+    gallery = Searchable.of(images)
+    large = Searchable.of([image * np.float32(unit) for image in images])
+    found, expected = find_matches(large, gallery), find_matches(gallery, gallery)
+    assert [match.index for match in found.matches] == [0, 1, 2]
+    assert [match.similarity for match in found.matches] == pytest.approx([1, 1, 1], abs=1e-3)
+    np.testing.assert_allclose(found.reached, expected.reached, atol=1e-3)

@@ -71,7 +71,7 @@ def test_gray_values_are_absolute_in_8_bits_and_in_hounsfield_units(stored, lowe
 def test_a_cohort_of_nothing_or_of_two_kinds_has_no_fingerprint():
     with pytest.raises(CohortError, match="cohort: no cases; give a folder that holds images, labels or both"):
         take_fingerprint([], ".png", "")
-    with pytest.raises(CohortError, match="case_1: 3-D among 2-D cases"):
+    with pytest.raises(CohortError, match="case_1: 3-D among 2-D cases; all must be equal; leave out one kind"):
         take_fingerprint([micro.micro_case(0, 2, 1), micro.micro_case(1, 3, 1)], ".png", "")
 
 

@@ -191,14 +191,27 @@ def test_how_long_the_networks_take(seconds, said):
     assert steps_line(500, seconds, noon) == f"{said}, and the time of the tests{shorter if seconds > 2.4 else ''}"
 
 
+@pytest.mark.parametrize("damage", ["another digit", "truncated"])
+def test_a_damaged_result_is_measured_anew(cohorts, finished, tmp_path, damage, caplog):
+    out = shutil.copytree(finished, tmp_path / "out")
+    files = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    path = out / "networks" / "3-1" / "synthetic-0.json"
+    whole = path.read_text()
+    path.write_text(whole[:99] if damage == "truncated" else whole.replace('"hd95": [', '"hd95": [\n1', 1))
+    of_all(cohorts, out)
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == files
+    assert caplog.messages == [f"{path}: is damaged, or not what this version writes, and is made anew"]
+
+
 @pytest.mark.parametrize("damage", ["other cases", "a word in place of a share"])
-def test_a_damaged_result_is_named(cohorts, finished, tmp_path, damage):
+def test_a_result_of_an_earlier_version_that_is_damaged_is_named(cohorts, finished, tmp_path, damage):
     out = shutil.copytree(finished, tmp_path / "out")
     path = out / "networks" / "3-1" / "synthetic-0.json"
     if damage == "other cases":
         path.write_text('{"cases": {"case-000": {}}}')
     else:
         record = json.loads(path.read_text())
+        del record["sha256"]
         next(iter(record["cases"].values()))["dice"][0] = "high"
         path.write_text(json.dumps(record))
     with pytest.raises(RunError, match=r"synthetic-0.json: does not hold the measures of every test case; delete it"):

@@ -7,12 +7,17 @@ import pytest
 from pydantic import ValidationError
 
 from box_cohorts import make_cohort
+from medsmith.cases.case import Case
 from medsmith.cases.cohort import Cohort
 from medsmith.cli import main
 from medsmith.errors import CohortError, MedsmithError, RequestError
 from medsmith.evaluation.downstream import UtilityOptions
+from medsmith.evaluation.downstream.separation import read_keys
 from medsmith.evaluation.downstream.utility import utility
+from medsmith.evaluation.privacy import measure_privacy
 from medsmith.formats.lock import hold_output
+from medsmith.geometry import Geometry
+from medsmith.progress import NullProgress
 from quick_utility import QUICK, of_all, three_cohorts
 
 
@@ -60,6 +65,37 @@ def test_other_labels_are_refused_with_their_cure(cohorts, tmp_path, label, cure
         utility(real, out, test, tmp_path / "out", config=QUICK)
     assert caught.value.cure == cure
     assert label in caught.value.found
+
+
+def test_slices_against_volumes_are_refused(cohorts, tmp_path):
+    real, synthetic, test = cohorts
+    volumes = make_cohort(tmp_path / "volumes", 3, 0, shape=(16, 16, 16))
+    for made, tested in ((volumes, test), (synthetic, volumes)):
+        with pytest.raises(CohortError, match=r"volumes: is 3-D; .*real is 2-D, and all must be equal"):
+            utility(real, made, tested, tmp_path / "out", config=QUICK)
+    with pytest.raises(CohortError, match=r"volumes: is 3-D; .*real is 2-D, and all must be equal"):
+        utility(real, synthetic, test, tmp_path / "out", training=volumes, config=QUICK)
+    assert not (tmp_path / "out").exists()
+
+
+def test_volumes_among_slices_are_refused(cohorts, tmp_path):
+    real, synthetic, test = cohorts
+    both = Cohort.create(
+        tmp_path / "both", channel_names=real.channel_names, label_names=real.label_names, file_ending=".nii.gz"
+    )
+    for name, shape in (("slice", (16, 16, 1)), ("volume", (16, 16, 16))):
+        geometry = Geometry(shape, np.eye(4))
+        image, labels = np.arange(np.prod(shape), dtype=np.float32).reshape(1, *shape) % 9, np.zeros(shape, np.uint8)
+        both.write(Case(name, image, labels, geometry, both.channel_names, real.label_names, np.dtype(np.int16)))
+    both.finish()
+    line = "both, case volume: is 3-D; slice is 2-D, and all must be equal; leave out one kind"
+    with pytest.raises(CohortError, match=line):
+        utility(both, synthetic, test, tmp_path / "out", config=QUICK)
+    with pytest.raises(CohortError, match=line):
+        read_keys(both, "training", NullProgress())
+    with pytest.raises(CohortError, match=line):
+        measure_privacy(both, real, tmp_path / "privacy", extractors=[])
+    assert not (tmp_path / "out").exists()
 
 
 def test_real_cases_without_a_label_are_refused(cohorts, tmp_path):

@@ -6,7 +6,9 @@ import logging
 import numpy as np
 import pytest
 
+from medsmith.cases.cohort import Cohort
 from medsmith.errors import FileError
+from medsmith.evaluation.kept_folder import folder_key
 from medsmith.evaluation.kept_parts import keep_part, kept_part
 from medsmith.evaluation.privacy.batches import KeptParts
 
@@ -60,3 +62,21 @@ def test_a_damaged_part_is_made_anew_with_the_same_bytes(tmp_path, caplog):
         assert keep("images", make) == first == keep("images", make)
     assert (tmp_path / "images.json").read_bytes() == whole
     assert (len(calls), len(caplog.messages)) == (2, 1)
+
+
+def test_parts_of_other_facts_labels_or_channels_lie_elsewhere(tmp_path):
+    def named(label_names, channel_names=("T1", "T2")):
+        root = tmp_path / str(len(list(tmp_path.iterdir())))
+        return Cohort.create(root, channel_names=channel_names, label_names=label_names, file_ending=".png")
+
+    labels = {"background": 0, "lesion": 1, "liver": 2}
+    own = named(labels)
+    keys = [
+        folder_key({"content": "a"}, [own]),
+        folder_key({"content": "b"}, [own]),
+        folder_key({"content": "a"}, [own, own]),
+        folder_key({"content": "a"}, [named({"background": 0, "lesion": 2, "liver": 1})]),
+        folder_key({"content": "a"}, [named(labels, ("T2", "T1"))]),
+    ]
+    assert len({*keys}) == len(keys)
+    assert folder_key({"content": "a"}, [named({"liver": 2, "lesion": 1, "background": 0})]) == keys[0]

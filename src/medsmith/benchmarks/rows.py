@@ -17,6 +17,7 @@ from medsmith.evaluation.fidelity.comparison import Comparison
 from medsmith.evaluation.fidelity.extractors import CachedExtractor
 from medsmith.evaluation.fidelity.frechet import FRECHET
 from medsmith.evaluation.fidelity.named_extractors import default_extractors
+from medsmith.evaluation.kept_folder import folder_key
 from medsmith.formats.atomic import write_bytes
 from medsmith.progress import Progress
 from medsmith.synthesis import Limits, Summary, SynthesisOptions, synthesize
@@ -27,7 +28,6 @@ SEED = 0
 FEATURES = "features"
 """Folder of the features of images, which all rows share."""
 _UNTRAINED = "copypaste"
-_HASH_DIGITS = 16
 # Networks that were trained briefly make images that the checks refuse: how far these are from real ones is measured.
 _LIMITS = Limits(
     foreground=(0, 1e6),
@@ -176,7 +176,7 @@ class Bench:
         if not self.paper.lesions_alone:
             return source
         # Of other cases of the same names, such as those of another test cohort, nothing may be kept.
-        folder = f"{name}-{source.content_hash()[:_HASH_DIGITS]}"
+        folder = f"{name}-{folder_key({'content': source.content_hash()}, [source])}"
         return lesions_alone(source, self.out / "lesions" / folder, self.progress)
 
     def _reuse_real_networks(self, out: Path) -> None:

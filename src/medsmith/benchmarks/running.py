@@ -13,12 +13,13 @@ from medsmith.benchmarks.rows import FEATURES, SEED, Bench
 from medsmith.benchmarks.scales import Scale, find_scale
 from medsmith.cases.cohort import Cohort
 from medsmith.cases.cohort_like import CohortLike, as_cohort
-from medsmith.errors import CohortError, RequestError, counted
-from medsmith.evaluation.downstream.inputs import check_settings
+from medsmith.errors import CohortError, RequestError, RunError, counted
+from medsmith.evaluation.downstream.inputs import SETTINGS, check_complete, check_settings
+from medsmith.evaluation.downstream.separation import check_hashes, read_keys
 from medsmith.evaluation.pages.earlier_report import cohort_line
 from medsmith.evaluation.pages.page import check_results_folder, write_page
 from medsmith.evaluation.scope import MIN_REAL
-from medsmith.formats.atomic import remove_temporary_files, remove_temporary_files_below, write_json
+from medsmith.formats.atomic import is_free, remove_temporary_files, remove_temporary_files_below, write_json
 from medsmith.formats.lock import hold_output
 from medsmith.machine import facts
 from medsmith.phantoms.families import find_family, phantom
@@ -56,8 +57,8 @@ def bench(
 
     Raises:
         RequestError: unknown paper or scale, or only one of ``real`` and ``test`` is given.
-        CohortError: cohorts do not fit, or ``out`` lies in one of them.
-        RunError: ``out`` has another paper, another scale or other cohorts.
+        CohortError: cohorts do not fit or share an image, or ``out`` lies in one of them.
+        RunError: ``out`` has another paper, another scale or other cohorts, or holds something else.
         MedsmithError: whatever training, synthesis and measuring raise.
     """
     chosen, size, out = find_paper(paper), find_scale(scale), Path(out)
@@ -66,8 +67,9 @@ def bench(
     named = {"train": real, "test": test, "templates": templates if chosen.templates else None}
     given = {name: as_cohort(each) for name, each in named.items() if each is not None}
     check_results_folder(out, (RECORD, PAGE), [each.root for each in given.values()])
-    _check_given(chosen, [given[name] for name in ("train", "test") if name in given])
+    _check_own(out)
     progress = progress or NullProgress()
+    _check_given(chosen, [given[name] for name in ("train", "test") if name in given], progress)
     with hold_output(out):
         check_settings(out, _settings(chosen, size, given))
         remove_temporary_files(out)
@@ -89,16 +91,30 @@ def _settings(paper: Paper, scale: Scale, given: Mapping[str, Cohort]) -> dict[s
     }
 
 
-def _check_given(paper: Paper, cohorts: Sequence[Cohort]) -> None:
+def _check_own(out: Path) -> None:
+    """Refuses a folder that holds something else: a cohort or a run would get cases and runs of others into it.
+
+    Raises:
+        RunError: it does.
+    """
+    if out.is_dir() and not (out / SETTINGS).exists() and not is_free(out):
+        raise RunError(
+            out, f"holds something else (no {SETTINGS})", "tables have a folder of their own", "choose another"
+        )
+
+
+def _check_given(paper: Paper, cohorts: Sequence[Cohort], progress: Progress) -> None:
     """Refuses cohorts that no row can be made of, before anything is made.
 
     Args:
         paper: of the run.
         cohorts: to learn from and to test on, or none.
+        progress: of reading their images.
 
     Raises:
         CohortError: no case, other dimensions than the paper's images, other channels or labels than the first
-            cohort's, no label of lesions where these are measured, or too few cases to test on.
+            cohort's, no label of lesions where these are measured, too few cases to test on, a case without image or
+            labels, or an image in both.
     """
     for cohort in cohorts:
         if not len(cohort):
@@ -115,6 +131,13 @@ def _check_given(paper: Paper, cohorts: Sequence[Cohort]) -> None:
     if cohorts and len(cohorts[1]) < MIN_REAL:
         found = counted(len(cohorts[1]), "case")
         raise CohortError(cohorts[1].root, found, f"at least {MIN_REAL} to test on", "give a larger cohort")
+    for cohort in cohorts:
+        check_complete(cohort)
+    if cohorts:
+        train, test = (
+            read_keys(each, whose, progress) for each, whose in zip(cohorts, ("training", "test"), strict=True)
+        )
+        check_hashes(test, {"training": train})
 
 
 def _inputs(

@@ -27,6 +27,7 @@ from medsmith.data.similarity import (
     symmetries,
     template_box,
     thumbnails,
+    within_reach,
     zoomed,
 )
 
@@ -84,7 +85,7 @@ def joined(parts: Sequence[Searchable]) -> Searchable:
 def _fine(image: Float32[np.ndarray, "c x y z"]) -> Float32[np.ndarray, "fx fy fz"]:
     flat = image.shape[-1] == 1
     edge = FINE_2D if flat else FINE_3D
-    small = resize(image.mean(axis=0, dtype=np.float32), (edge, edge, 1 if flat else edge))
+    small = resize(within_reach(image).mean(axis=0, dtype=np.float32), (edge, edge, 1 if flat else edge))
     axes = (0, 1) if flat else (0, 1, 2)
     fine, coarse = (gaussian_filter(small, edge * w, mode="nearest", axes=axes) for w in (_FINE, _COARSE))
     band: Float32[np.ndarray, "fx fy fz"] = fine - coarse

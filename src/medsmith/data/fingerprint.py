@@ -139,7 +139,8 @@ class FingerprintBuilder:
         """
         geometry = canonical_geometry(case.geometry)
         if self._grids and geometry.dimensions != self._grids[0].geometry.dimensions:
-            raise CohortError(case.id, f"{geometry.dimensions}-D among {self._grids[0].geometry.dimensions}-D cases")
+            found = f"{geometry.dimensions}-D among {self._grids[0].geometry.dimensions}-D cases"
+            raise CohortError(case.id, found, "all must be equal", "leave out one kind")
         self._names = self._names or (case.channel_names, dict(case.label_names))
         self._grids.append(_Grid(geometry, case.stored, case.image is not None))
         if case.image is not None:

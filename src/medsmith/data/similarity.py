@@ -52,6 +52,7 @@ _ONE_SCENE = 0.9
 """Largest share of a set that near-duplicates may link; above it all its images look alike, and none is a duplicate."""
 _FLAT = 1e-5
 """Band-passed values below this share of the largest value are rounding: the image counts as constant."""
+_LARGEST = 1e15
 
 
 def thumbnails(
@@ -67,10 +68,16 @@ def thumbnails(
     return np.stack(small) if small else np.zeros((0, EDGE_2D, EDGE_2D, 1), np.float32)
 
 
+def within_reach(image: Float32[np.ndarray, "c x y z"]) -> Float32[np.ndarray, "c x y z"]:
+    """The image, or where squares of its values would exceed float32 the image in other units."""
+    largest = float(np.abs(image).max())
+    return image if largest <= _LARGEST else image / np.float32(largest)
+
+
 def _thumbnail(image: Float32[np.ndarray, "c x y z"], edge: int | None) -> Float32[np.ndarray, "ex ey ez"]:
     flat = image.shape[-1] == 1
     side = edge or (EDGE_2D if flat else EDGE_3D)
-    small = resize(image.mean(axis=0, dtype=np.float32), (side, side, 1 if flat else side))
+    small = resize(within_reach(image).mean(axis=0, dtype=np.float32), (side, side, 1 if flat else side))
     axes = (0, 1) if flat else (0, 1, 2)
     fine, coarse = (gaussian_filter(small, side * w, mode="nearest", axes=axes) for w in (_FINE, _COARSE))
     band: Float32[np.ndarray, "ex ey ez"] = fine - coarse

@@ -1,7 +1,8 @@
-"""Whether cohorts can be compared: as many dimensions, the same labels, a channel that all have."""
+"""Whether cases and cohorts can be compared: as many dimensions, the same labels, a channel that all have."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
+from medsmith.cases.case import Case
 from medsmith.cases.cohort import Cohort
 from medsmith.errors import CohortError
 
@@ -35,6 +36,21 @@ def check_alike(real: Cohort, synthetic: Cohort, training: Cohort, *, channel: s
             found = f"has the channels {', '.join(cohort.channel_names)}"
             limit = f"{real.root} has {', '.join(real.channel_names)}, and '{name}' is compared"
             raise CohortError(cohort.root, found, limit, "give cohorts that have it, or rename one in dataset.json")
+
+
+def alike_cases(cohort: Cohort) -> Iterator[Case]:
+    """The cases of a cohort, one after the other.
+
+    Raises:
+        CohortError: a slice among volumes, or the other way round.
+    """
+    first: Case | None = None
+    for case in cohort:
+        first = first or case
+        if (found := case.geometry.dimensions) != first.geometry.dimensions:
+            limit = f"{first.id} is {first.geometry.dimensions}-D, and all must be equal"
+            raise CohortError(f"{cohort.root}, case {case.id}", f"is {found}-D", limit, "leave out one kind")
+        yield case
 
 
 def _cure(real: Mapping[str, int], synthetic: Mapping[str, int]) -> str:

@@ -11,7 +11,8 @@ from medsmith.formats.atomic import write_json
 from medsmith.formats.json_file import parse_json
 from medsmith.formats.opening import open_regular
 
-_DIGEST = "sha256"
+DIGEST = "sha256"
+"""Key of the SHA-256 of the other values."""
 _log = logging.getLogger("medsmith")
 
 
@@ -25,7 +26,7 @@ def keep_part(path: Path, part: Mapping[str, Any]) -> None:
     Raises:
         FileError: it cannot be written.
     """
-    write_json(path, {**part, _DIGEST: _digest(part)})
+    write_json(path, {**part, DIGEST: _digest(part)})
 
 
 def kept_part(path: Path) -> Mapping[str, Any] | None:
@@ -40,7 +41,7 @@ def kept_part(path: Path) -> Mapping[str, Any] | None:
         data = file.read()
     try:
         part = parse_json(data.decode())
-        if part.pop(_DIGEST) == _digest(part):
+        if part.pop(DIGEST) == _digest(part):
             return dict(part)
     except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
         pass

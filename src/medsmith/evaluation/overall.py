@@ -153,7 +153,7 @@ def _no_networks(cohorts: Cohorts, options: UtilityOptions, config: SegmenterCon
 def _labels(synthetic: Cohort, real: RealCases, folder: Path, progress: Progress) -> LabelFidelity | NotMeasured:
     """The label fidelity of some synthetic cases, or why there is none."""
     chosen = evenly_chosen(synthetic, _MOST_CASES)
-    kept = folder / folder_key(real.facts())
+    kept = folder / folder_key(real.facts(), real.cohorts)
     with hold_output(kept):
         remove_temporary_files(kept)
         try:

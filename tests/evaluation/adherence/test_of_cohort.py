@@ -95,6 +95,33 @@ def test_the_same_call_reads_the_segmenters_and_more_cases_continue(cohorts, rep
         measured(cohorts, "follows", out, steps=41)
 
 
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        "one bit",
+        "unwitnessed",
+        pytest.param("the other network", marks=pytest.mark.slow),
+        pytest.param("truncated", marks=pytest.mark.slow),
+    ],
+)
+def test_segmenters_that_are_damaged_are_learned_anew_with_the_same_bytes(cohorts, report, tmp_path, damaged, caplog):
+    cases = RealCases(cohorts["real"], cohorts["test"], SegmenterConfig(steps=OPTIONS.steps, batch=OPTIONS.batch))
+    (kept,) = report[0].glob("labels-*")
+    folder = shutil.copytree(kept, tmp_path / "kept")
+    files = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    first, second = sorted(folder.glob("segmenter-*.safetensors"))
+    data = files[first]
+    if damaged == "unwitnessed":
+        first.with_suffix(".json").unlink()
+    else:
+        bits = {"one bit": data[:-9] + bytes([data[-9] ^ 1]) + data[-8:], "truncated": data[:99]}
+        first.write_bytes(bits.get(damaged, files[second]))
+    found = label_fidelity.label_fidelity(evenly_chosen(cohorts["follows"], 10), cases, folder, NullProgress())
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == files
+    assert found.structures["lesion"].values.shape == (10, 2)
+    assert caplog.messages == [f"{first}: is damaged, or not what this version writes, and is made anew"]
+
+
 @pytest.mark.usefixtures("untrained")
 def test_images_that_show_something_else_are_found_out(cohorts, report):
     cases = RealCases(cohorts["real"], cohorts["test"], SegmenterConfig(steps=OPTIONS.steps, batch=OPTIONS.batch))

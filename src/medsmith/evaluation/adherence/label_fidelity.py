@@ -34,11 +34,13 @@ from medsmith.evaluation.downstream.segmenter import (
 )
 from medsmith.evaluation.downstream.separation import ImageKeys, check_hashes
 from medsmith.evaluation.fidelity.bootstrap import mean_of_few
-from medsmith.formats.atomic import write_bytes
+from medsmith.evaluation.kept_parts import keep_part, kept_part, warn_damaged
+from medsmith.formats.atomic import sha256_of, write_bytes
 from medsmith.progress import Progress
 from medsmith.runs.checkpoints import load_strict, pack, read_tensors
 
 NETWORKS = 2
+_WEIGHTS = "weights_sha256"
 
 
 @final
@@ -70,6 +72,11 @@ class RealCases:
             found = f"channels {', '.join(self.training.channel_names)}"
             limit = f"the method makes {', '.join(facts.channel_names)}"
             raise CohortError(self.training.root, found, limit, "give cases of these channels")
+
+    @property
+    def cohorts(self) -> tuple[Cohort, Cohort]:
+        """Both, in this order."""
+        return self.training, self.test
 
     def facts(self) -> Mapping[str, str]:
         """What decides the networks."""
@@ -134,8 +141,8 @@ def label_fidelity(
         else:
             notes = (*notes, f"Label '{name}' was left out: too few cases have it.")
     if not structures:
-        found = f"no label is in {LEAST_PAIRS} pairs of neighboring cases"
-        raise RequestError("label fidelity", found, cure="make more")
+        found = f"no label is in both maps of {LEAST_PAIRS} pairs of neighboring cases"
+        raise RequestError(made.root, found, "their maps must differ", "make more cases, of other maps")
     return LabelFidelity(
         dict(zip(structures, corrected([*structures.values()]), strict=True)),
         {name: mean_of_few(tested[:, names.index(name)], "test cases", (0.0, 1.0)) for name in structures},
@@ -176,7 +183,7 @@ def _networks(folder: Path, cases: LoadedCohort, real: RealCases, seed: int, pro
         for number in range(NETWORKS):
             path = folder / f"segmenter-{cases.images.shape[-1]}-{number}.safetensors"
             own = derive_seed("adherence", seed, "segmenter", number) % 2**63
-            if path.exists():
+            if _is_kept(path):
                 network = build_segmenter((cases.images.ndim - 2, cases.images.shape[1]), classes, config)
                 load_strict(network, read_tensors(path), path)
                 network.eval()
@@ -184,8 +191,24 @@ def _networks(folder: Path, cases: LoadedCohort, real: RealCases, seed: int, pro
             else:
                 network = train_segmenter([(cases.images, cases.labels)], classes, config, own, advance, augment)
                 write_bytes(path, pack(network.state_dict()))
+                keep_part(_digest_of(path), {_WEIGHTS: sha256_of(path)})
             networks.append(network)
     return networks
+
+
+def _is_kept(path: Path) -> bool:
+    """Whether a file holds the weights that were written there; those that were damaged are learned anew."""
+    if not path.exists():
+        return False
+    known = kept_part(_digest_of(path))
+    kept = known is not None and known.get(_WEIGHTS) == sha256_of(path)
+    if not kept:
+        warn_damaged(path)
+    return kept
+
+
+def _digest_of(weights: Path) -> Path:
+    return weights.with_suffix(".json")
 
 
 def _dice(networks: Sequence[nn.Module], cases: LoadedCohort, labels: int) -> Float64[np.ndarray, "n labels"]:

@@ -30,6 +30,8 @@ from medsmith.runs.location import find_run
 RECORD, PAGE, PAIRS = "adherence.json", "adherence.html", "pairs"
 _DECIDING = ("method", "weights", "sampling", "seed", "templates", "pathology", "anatomy")
 """Facts of which a folder has the same in every call; attributes and pairs may be added."""
+_SHOWN = ("templates", "pathology")
+"""Cohorts that the method is shown."""
 
 
 @final
@@ -105,7 +107,8 @@ def adherence(
     with hold_output(out):
         remove_temporary_files(out)
         remove_temporary_files_below(out / PAIRS)
-        maker = Maker(method, out / PAIRS / folder_key(lines), options.seed, inputs)
+        shown = [cohorts[name] for name in _SHOWN if name in cohorts]
+        maker = Maker(method, out / PAIRS / folder_key(lines, shown), options.seed, inputs)
         measured = _measured(maker, attributes, options.pairs, progress) if attributes else ()
         labels, more = _label_fidelity(maker, cohorts, options, progress)
         found = Adherence(method.name, measured, labels, {**lines, **more, **(facts or {})}, _left_out(labels))
@@ -147,7 +150,7 @@ def _label_fidelity(
     cases = RealCases(cohorts["real"], cohorts["test"], SegmenterConfig(steps=options.steps, batch=options.batch))
     cases.check(maker)
     facts = cases.facts()
-    folder = maker.folder / f"labels-{folder_key(facts)}"
+    folder = maker.folder / f"labels-{folder_key(facts, cases.cohorts)}"
     return measure_labels(replace(maker, folder=folder), cases, options.pairs, progress), facts
 
 
@@ -179,7 +182,7 @@ def _facts(method: Method, cohorts: Mapping[str, Cohort], space: Path | None, se
         "versions": versions(),
         **version_of(method.name),
     }
-    for name in ("templates", "pathology"):
+    for name in _SHOWN:
         if name in cohorts:
             lines[name] = f"{counted(len(cohorts[name]), 'case')}, content {cohorts[name].content_hash()}"
     return lines | ({"anatomy": sha256_of(space)} if space else {})

@@ -65,7 +65,7 @@ def cohort_adherence(
     chosen = evenly_chosen(made, options.pairs)
     with hold_output(out):
         remove_temporary_files(out)
-        kept = out / f"labels-{folder_key(lines)}"
+        kept = out / f"labels-{folder_key(lines, (made, *cases.cohorts))}"
         labels = label_fidelity(chosen, cases, kept, progress, seed=options.seed)
         left_out = (*role_notes({"real": real, "test": test}), LEFT_OUT)
         found = Adherence(None, (), labels, {**lines, **(facts or {})}, left_out)

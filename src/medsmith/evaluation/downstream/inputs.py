@@ -22,9 +22,10 @@ from medsmith.reports.organs import is_lesion
 MADE = ("synthetic", "procedural")
 """Cohorts of the experiment whose cases are no patients."""
 LARGEST_VOLUME_EDGE = 64
+SETTINGS = "settings.json"
+"""File of what decides the results of a folder."""
 _LARGEST_EDGE = 1024
 _SIZE_SAMPLE = 20
-_SETTINGS = "settings.json"
 _LATER = {"cases", "subsets", "seeds", "shares", "gain", "size"}
 """Options that an experiment may change, since they change no network that is done; the edge is a setting itself."""
 
@@ -92,23 +93,42 @@ def check_compatible(cohorts: Cohorts) -> None:
     """Refuse cohorts that no network can learn from together.
 
     Raises:
-        CohortError: swapped cohorts, no case, a case without image or labels, or other labels or channels than the
-            real cohort.
+        CohortError: swapped cohorts, no case, a case without image or labels, or other dimensions, labels or channels
+            than the real cohort.
     """
     used = {**cohorts.learned_from, "test": cohorts.test}
     check_roles(cohorts.given_as_real, cohorts.synthetic)
     for cohort in used.values():
         if not len(cohort):
             raise CohortError(cohort.root, "no cases", "at least 1", "give a cohort that has some")
-        for what, having in (("image", cohort.ids_with_image), ("labels", cohort.ids_with_labels)):
-            if len(having) < len(cohort):
-                found = f"{len(cohort) - len(having)} of {len(cohort)} cases have no {what}"
-                raise CohortError(cohort.root, found, "a segmentation network needs both", "leave these cases out")
+        check_complete(cohort)
+        _check_dimensions(cohorts.real, cohort)
         for what in ("label_names", "channel_names"):
-            ours, theirs = getattr(cohorts.real, what), getattr(cohort, what)
-            if ours != theirs:
-                cure = _one_name(cohorts.real) if SYNTHETIC in {*theirs} - {*ours} else "make them alike"
-                raise CohortError(cohort.root, f"{what} {theirs}", f"{cohorts.real.root} has {ours}", cure)
+            known, found = getattr(cohorts.real, what), getattr(cohort, what)
+            if known != found:
+                cure = _one_name(cohorts.real) if SYNTHETIC in {*found} - {*known} else "make them alike"
+                raise CohortError(cohort.root, f"{what} {found}", f"{cohorts.real.root} has {known}", cure)
+    if cohorts.training:
+        _check_dimensions(cohorts.real, cohorts.training)
+
+
+def _check_dimensions(real: Cohort, other: Cohort) -> None:
+    ours, theirs = (each.geometry(each.ids[0]).dimensions for each in (real, other))
+    if ours != theirs:
+        limit = f"{real.root} is {ours}-D, and all must be equal"
+        raise CohortError(other.root, f"is {theirs}-D", limit, "give slices with slices")
+
+
+def check_complete(cohort: Cohort) -> None:
+    """Refuse a cohort in which a case lacks its image or its labels.
+
+    Raises:
+        CohortError: one does.
+    """
+    for what, having in (("image", cohort.ids_with_image), ("labels", cohort.ids_with_labels)):
+        if len(having) < len(cohort):
+            found = f"{len(cohort) - len(having)} of {len(cohort)} cases have no {what}"
+            raise CohortError(cohort.root, found, "a segmentation network needs both", "leave these cases out")
 
 
 def _one_name(real: Cohort) -> str:
@@ -166,7 +186,7 @@ def check_settings(out: Path, settings: Mapping[str, str]) -> None:
         RunError: it has other ones.
     """
     refuse_other_settings(out, lambda: settings)
-    write_json(out / _SETTINGS, settings)
+    write_json(out / SETTINGS, settings)
 
 
 def refuse_other_settings(out: Path, asked: Callable[[], Mapping[str, str]]) -> None:
@@ -179,7 +199,7 @@ def refuse_other_settings(out: Path, asked: Callable[[], Mapping[str, str]]) -> 
     Raises:
         RunError: it has other ones.
     """
-    path = out / _SETTINGS
+    path = out / SETTINGS
     if path.exists():
         stored, settings = read_json(path), asked()
         changed = sorted(name for name in {*settings, *stored} if stored.get(name) != settings.get(name))

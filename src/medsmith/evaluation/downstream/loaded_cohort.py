@@ -14,7 +14,8 @@ from medsmith.cases.case import Case
 from medsmith.cases.cohort import Cohort
 from medsmith.cases.hounsfield import check_units
 from medsmith.data.resizing import resize, resize_labels
-from medsmith.data.similarity import thumbnails
+from medsmith.data.similarity import thumbnails, within_reach
+from medsmith.evaluation.alike import alike_cases
 from medsmith.progress import Advance
 
 
@@ -57,10 +58,11 @@ def load_cohort(cohort: Cohort, edge: int, advance: Advance) -> LoadedCohort:
 
     Raises:
         ContentError: a case lacks image or labels, or a CT is not in Hounsfield units.
+        CohortError: slices among volumes.
     """
     values = np.array(sorted(cohort.label_names.values()))
     images, labels, truth, hashes, small, geometries = [], [], [], [], [], []
-    for case in map(check_units, cohort):
+    for case in map(check_units, alike_cases(cohort)):
         image, case_labels = case.require_image(), case.require_labels()
         shape = grid_shape(case, edge)
         images.append(standardized_image(case, edge))
@@ -90,7 +92,7 @@ def grid_shape(case: Case, edge: int) -> tuple[int, int, int]:
 
 def standardized_image(case: Case, edge: int) -> Float32[np.ndarray, "c *space"]:
     """The image of a case on the grid of the network, with mean 0 and standard deviation 1 in each channel."""
-    return _standardize(resize(case.require_image(), grid_shape(case, edge)))
+    return _standardize(resize(within_reach(case.require_image()), grid_shape(case, edge)))
 
 
 def hash_of(case: Case) -> str:

@@ -12,6 +12,7 @@ from jaxtyping import Float32
 from medsmith.cases.cohort import Cohort
 from medsmith.data.similarity import NEAR_DUPLICATE, find_scenes, nearest, thumbnails
 from medsmith.errors import CohortError, counted
+from medsmith.evaluation.alike import alike_cases
 from medsmith.evaluation.downstream.loaded_cohort import LoadedCohort, hash_of
 from medsmith.evaluation.origin import Generator
 from medsmith.evaluation.roles import are_phantoms
@@ -81,10 +82,14 @@ class Separation:
 
 
 def read_keys(cohort: Cohort, whose: str, progress: Progress) -> ImageKeys:
-    """The keys of a cohort whose labels are not needed; the display of the progress says whose cases these are."""
+    """The keys of a cohort whose labels are not needed; the display of the progress says whose cases these are.
+
+    Raises:
+        CohortError: slices among volumes.
+    """
     ids, hashes, small = cohort.ids_with_image, [], []
     with progress.task(f"read the {whose} cases", len(ids)) as advance:
-        for case in map(cohort.__getitem__, ids):
+        for case in alike_cases(cohort.subset(ids)):
             hashes.append(hash_of(case))
             small.append(thumbnails([case.require_image()])[0])
             advance(1, "")

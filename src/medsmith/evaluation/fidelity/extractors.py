@@ -16,6 +16,8 @@ from medsmith.formats.atomic import write_bytes
 from medsmith.formats.opening import read_bytes
 
 _STORED = np.dtype("<f8")
+_DIGEST = 32
+"""Bytes of the SHA-256 after the features of a file."""
 Columns = Int[np.ndarray, " columns"]
 Groups = Mapping[str, Columns]
 
@@ -92,15 +94,16 @@ class CachedExtractor:
         if missing:
             rows = self._extractor([views[index] for index in missing])
             for index, row in zip(missing, rows, strict=True):
-                write_bytes(paths[index], row.astype(_STORED).tobytes())
-        return np.stack([np.frombuffer(read_bytes(path), _STORED) for path in paths])
+                stored = row.astype(_STORED).tobytes()
+                write_bytes(paths[index], stored + _digest(stored))
+        return np.stack([np.frombuffer(read_bytes(path)[:-_DIGEST], _STORED) for path in paths])
 
     def _is_whole(self, path: Path) -> bool:
-        """Whether a file holds features, each a number; one that was damaged is written anew."""
-        size = path.stat().st_size if path.exists() else 0
-        if not size or size % (self.dimension * _STORED.itemsize):
+        """Whether a file holds the features that were written there; one that was damaged is written anew."""
+        if not path.exists() or not path.stat().st_size:
             return False
-        return bool(np.isfinite(np.frombuffer(read_bytes(path), _STORED)).all())
+        data = read_bytes(path)
+        return data[-_DIGEST:] == _digest(data[:-_DIGEST])
 
     def parts(self, view_spec: ViewSpec) -> Parts:
         """Those of the wrapped extractor."""
@@ -112,6 +115,10 @@ class CachedExtractor:
         digest.update(view.image.tobytes())
         digest.update(view.labels.tobytes())
         return digest.hexdigest()
+
+
+def _digest(stored: bytes) -> bytes:
+    return hashlib.sha256(stored).digest()
 
 
 def planes(view: View) -> list[tuple[Float32[np.ndarray, "u v"], UInt8[np.ndarray, "u v"]]]:

@@ -135,7 +135,8 @@ def common_view_spec(real: Fingerprint, synthetic: Fingerprint, *, size: int | N
     labeled = [facts.count if facts.labeled is None else facts.labeled for facts in (real, synthetic)]
     edge = size or _smaller_edge(real, synthetic)
     if edge < MIN_EDGE:
-        raise RequestError("size", f"{edge} voxels", f"at least {MIN_EDGE}", "request a larger one")
+        found = f"{edge} voxels" if size else f"{edge} voxels, the longest edge of the smaller median image"
+        raise RequestError("size", found, f"at least {MIN_EDGE}", "request a larger one")
     index = _shared_channel(real, synthetic, channel)
     ranges = real.full_range if real.stored == "uint8" else real.robust_range
     return ViewSpec(

@@ -114,7 +114,7 @@ def privacy_and_page(
         remove_temporary_files_below(out / PARTS)
         with progress.task("read cases", sum(map(len, named.values()))) as advance:
             prepared = {name: prepare_cohort(cohort, values[name], chosen, advance) for name, cohort in named.items()}
-        keep = KeptParts(out / PARTS / folder_key(lines))
+        keep = KeptParts(out / PARTS / folder_key(lines, named.values()))
         cohorts = prepared["synthetic"], prepared["training"], prepared.get("held-out")
         with progress.task("search for copies", _count(cohorts)) as advance:
             found = _measure(cohorts, keep, advance, {**lines, **(facts or {})})

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from itertools import islice
 from typing import final
 
 import numpy as np
@@ -14,6 +15,7 @@ from medsmith.cases.cohort import Cohort
 from medsmith.data.copies import Searchable, joined
 from medsmith.data.label_agreement import centered_map
 from medsmith.data.resizing import resize
+from medsmith.evaluation.alike import alike_cases
 from medsmith.evaluation.fidelity.extractors import Extractor
 from medsmith.evaluation.fidelity.views import View, ViewSpec
 from medsmith.progress import Advance
@@ -62,21 +64,20 @@ def prepare_cohort(cohort: Cohort, values: Collection[int], extractors: list[Ext
     lesions: list[Searchable] = []
     lesion_ids, label_ids, maps = [], [], []
     rows: dict[str, list[Float64[np.ndarray, "b d"]]] = {each.name: [] for each in extractors}
-    ids = cohort.ids
-    for start in range(0, len(ids), _BATCH):
+    cases = alike_cases(cohort)
+    for _ in range(0, len(cohort), _BATCH):
         views = []
-        for case_id in ids[start : start + _BATCH]:
-            case = cohort[case_id]
+        for case in islice(cases, _BATCH):
             if case.image is not None:
                 views.append(view_of(case))
                 region = lesion_region(case, values)
                 if region is not None:
-                    lesion_ids.append(case_id)
+                    lesion_ids.append(case.id)
                     lesions.append(Searchable.of([region[None]]))
             if case.labels is not None and case.labels.any():
-                label_ids.append(case_id)
+                label_ids.append(case.id)
                 maps.append(centered_map(case.labels))
-            advance(1, case_id)
+            advance(1, case.id)
         if views:
             images.append(Searchable.of(view.image[None] for view in views))
             for each in extractors:
