@@ -28,7 +28,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Int64
+from jaxtyping import Bool, Float64, Int64
 from recipe_data import DATA, DataSet
 from recipe_draws import Draw, Part, by_scene, in_turn, sharing, tested_on
 from recipe_phantoms import PHANTOMS
@@ -37,7 +37,7 @@ from recipe_trials import AUGMENTED, BASE, BEFORE, MIXED, PASTE, SELF, Trial, so
 
 from medsmith import Cohort
 from medsmith.errors import MedsmithError, RequestError
-from medsmith.evaluation.downstream.intervals import hierarchical_mean
+from medsmith.evaluation.downstream.intervals import hierarchical_mean, spread_of
 from medsmith.evaluation.downstream.loaded_cohort import LoadedCohort
 from medsmith.evaluation.downstream.scores import by_patient
 from medsmith.evaluation.downstream.segmenter import SegmenterConfig
@@ -141,6 +141,7 @@ def rows(
             **about,
             "arm": arm,
             "dice": hierarchical_mean(values, shared).as_json(),
+            **({} if arm == BASE else {"p over R": p_of(100 * (values - found[BASE]), shared)}),
             **{
                 f"over {base}": hierarchical_mean(100 * (values - found[base]), shared).as_json()
                 for base in (BASE, PASTE)
@@ -156,6 +157,11 @@ def rows(
         }
         for arm, values in found.items()
     ]
+
+
+def p_of(gains: Float64[np.ndarray, "subsets seeds owners"], shared: float) -> float:
+    """Probability of a mean gain at least as far from 0, uncorrected."""
+    return spread_of(gains, shared).p_value(float(gains.mean()))
 
 
 def main(asked: argparse.Namespace) -> None:

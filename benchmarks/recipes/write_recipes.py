@@ -3,12 +3,14 @@
 python benchmarks/recipes/write_recipes.py
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from recipe_data import DATA
 
+from medsmith.evaluation.multiple_tests import holm
 from medsmith.formats.atomic import write_bytes
 from medsmith.formats.json_file import read_json
 from medsmith.formats.markdown import number, source, table
@@ -29,6 +31,10 @@ python benchmarks/recipes/compare_recipes.py sarcoma-ct FOLDER WORK
 python benchmarks/recipes/write_recipes.py
 ```
 """
+P = "p over R"
+CONTROLS = ("R, flips only", "R, twice the steps")
+"""Arms that are no recipe."""
+P_COLUMN = 5
 SETTINGS = ("grid", "steps of a generator", "synthetic")
 
 
@@ -40,14 +46,23 @@ def gain(row: Mapping[str, Any], over: str) -> str:
     return f"{number(found['value'])} ({number(found['low'])} to {number(found['high'])})"
 
 
+def corrected_p(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The p-value of each gain over R, corrected for all of the table; empty for R and the controls."""
+    compared = [P in row and row["arm"] not in CONTROLS for row in rows]
+    found = iter(holm(np.array([row[P] for row, each in zip(rows, compared, strict=True) if each], np.float64)))
+    return [number(float(next(found))) if each else "" for each in compared]
+
+
 def page(name: str, result: Mapping[str, Any]) -> str:
     """The table of a data set."""
     rows = [
-        (str(row["cases"]), str(row["subsets"]), row["arm"], number(row["dice"]["value"]), gain(row, "R"),
+        (str(row["cases"]), str(row["subsets"]), row["arm"], number(row["dice"]["value"]), gain(row, "R"), corrected,
          gain(row, "R + copy-paste"))
-        for row in result["rows"]
+        for row, corrected in zip(result["rows"], corrected_p(result["rows"]), strict=True)
     ]  # fmt: skip
-    head = ("real cases", "subsets", "trained on", "Dice", "over R", "over R + copy-paste")
+    head = ("real cases", "subsets", "trained on", "Dice", "over R", "p, Holm", "over R + copy-paste")
+    if not any(row[P_COLUMN] for row in rows):  # results of earlier versions hold none
+        rows, head = [row[:P_COLUMN] + row[P_COLUMN + 1 :] for row in rows], head[:P_COLUMN] + head[P_COLUMN + 1 :]
     about = ", ".join(f"{key} {result[key]}" for key in SETTINGS)
     course = "segmentation networks: {architecture}, {steps} steps of {batch} cases".format(**result["segmenter"])
     tested = f"{result['rows'][0]['dice']['n']} test scenes or patients"
