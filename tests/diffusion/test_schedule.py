@@ -134,7 +134,6 @@ def test_clean_estimate_inverts_target(pairing, dimensions, length, seed):
     # Dividing by the signal costs digits where little of it is left.
     digits = 1e-14 / float(schedule.signal[t].min()) if prediction == "noise" else 1e-14
     torch.testing.assert_close(back, clean, atol=10 * digits, rtol=0)
-    torch.testing.assert_close(schedule.noise_estimate(noised.x, t, clean), noise, atol=1e-10, rtol=0)
 
 
 def test_noise_cannot_be_predicted_on_rectified_flow():

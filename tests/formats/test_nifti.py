@@ -52,7 +52,7 @@ def test_there_are_48_axis_codes():
 
 @pytest.mark.parametrize("axis_codes", AXIS_CODES, ids="".join)
 def test_round_trip_in_every_orientation(axis_codes, tmp_path):
-    """P12: voxels equal, affine within 1e-5 mm at the corners, orientation and codes kept; nibabel agrees."""
+    """Voxels equal, affine within 1e-5 mm at the corners, orientation and codes kept; nibabel agrees."""
     for dtype, spacing, codes in zip(DTYPES, itertools.cycle([(1, 1, 1), (0.7, 0.7, 10)]), itertools.cycle(CODES)):
         path = tmp_path / "x.nii.gz"
         values, geometry = values_of(dtype), Geometry((9, 8, 10), affine_of(axis_codes, spacing), codes)
@@ -247,7 +247,7 @@ def test_dtypes_without_a_nifti_form_and_long_axes_are_refused(tmp_path):
 
 
 def test_stray_text_of_the_source_does_not_reach_the_output(tmp_path):
-    """P13 for one file: every text field, an extension, and the gzip header."""
+    """Of one file every text field, an extension, and the gzip header."""
     secrets = {name: f"DOE_{name}"[:length].encode() for name, length in _TEXT_FIELDS.items()}
     data = nifti_bytes(image_array(), fields=secrets, extension=b"PatientName=DOE^JANE")
     source = tmp_path / "source.nii.gz"

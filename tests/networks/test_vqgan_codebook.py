@@ -8,7 +8,6 @@ from medsmith.networks import quantizer
 from medsmith.networks.quantizer import (
     EMACodebook,
     GradientCodebook,
-    code_shares,
     nearest,
     perplexity,
     straight_through,
@@ -19,6 +18,10 @@ KINDS = [EMACodebook, GradientCodebook]
 
 def drawn(seed, *shape):
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def code_shares(indices, count):
+    return torch.bincount(indices.flatten(), minlength=count).double() / indices.numel()
 
 
 def generator(seed=0):

@@ -517,7 +517,7 @@ def test_the_report_of_a_synthetic_case_is_kept_whole(tmp_path):
 
 
 def test_no_text_of_the_source_reaches_the_outputs(tmp_path):
-    """P13: strings planted in every place that the formats have for text."""
+    """Strings planted in every place that the formats have for text."""
     text = PngInfo()
     text.add_text("Patient", "DOE^JANE")
     pictures = fill(

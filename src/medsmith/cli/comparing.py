@@ -54,6 +54,7 @@ def privacy(
     label: Annotated[
         str | None, typer.Option(help="Label of the lesions; default: those named as lesions, or else all labels.")
     ] = None,
+    group: PatientGroup = None,
 ) -> None:
     """Search a synthetic cohort for copies of training cases; measure membership inference by distance."""
     from medsmith.cases.cohort import Cohort
@@ -71,6 +72,7 @@ def privacy(
         out,
         held_out=named.get("held-out"),
         label=label,
+        group=group,
         progress=terminal().progress,
     )
     page = out / "privacy.html"

@@ -162,13 +162,6 @@ class NoiseSchedule:
             return (x - level * predicted) / signal
         return x - level * predicted if self.straight else signal * x - level * predicted
 
-    def noise_estimate(
-        self, x: Float[Tensor, "b c *space"], t: Int[Tensor, "b"], clean: Float[Tensor, "b c *space"]
-    ) -> Float[Tensor, "b c *space"]:
-        """The noise from the state and a clean estimate, at t >= 0."""
-        signal, level = self.at(t, x)
-        return (x - signal * clean) / level
-
     def loss_weight(
         self, t: Int[Tensor, "b"], prediction: Prediction, limit: float, least: float = 0.0
     ) -> Float[Tensor, "b"]:

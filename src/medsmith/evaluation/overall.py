@@ -29,7 +29,7 @@ from medsmith.evaluation.not_measured import NotMeasured, no_networks
 from medsmith.evaluation.pages.earlier_report import check_same_report
 from medsmith.evaluation.pages.overall_page import overall_page
 from medsmith.evaluation.pages.page import WARNING, check_results_folder, write_report
-from medsmith.evaluation.privacy.inputs import check_cohorts
+from medsmith.evaluation.privacy.inputs import check_cohorts, check_patients
 from medsmith.evaluation.privacy.measuring import privacy_and_page
 from medsmith.evaluation.privacy.result import Privacy
 from medsmith.evaluation.result import Evaluation
@@ -98,7 +98,7 @@ def evaluate_all(  # noqa: PLR0913
         training: training cohort of the generator, which segmentation networks learn from as well.
         size: edge of the common grid of the distances, as in ``evaluate``.
         extractors: of the distances, as in ``evaluate``.
-        options: of the utility experiment; ``group`` is that of ``evaluate`` as well.
+        options: of the utility experiment; ``group`` is that of ``evaluate`` and ``measure_privacy`` as well.
         config: of its networks and those of the label fidelity, which need image and labels of all cases.
         facts: additional lines of the report.
         progress: display of the progress.
@@ -125,7 +125,7 @@ def evaluate_all(  # noqa: PLR0913
         facts=facts,
         progress=progress,
     )
-    privacy, page = privacy_and_page(synthetic, training, out / PRIVACY, held_out=real, progress=progress)
+    privacy, page = privacy_and_page(synthetic, training, out / PRIVACY, held_out=real, group=group, progress=progress)
     helped = none or utility(
         training, synthetic, real, out / UTILITY, options=options, config=config, progress=progress, report=report
     )
@@ -146,7 +146,9 @@ def _no_networks(cohorts: Cohorts, options: UtilityOptions, config: SegmenterCon
             check_size(patients.values(), cases)
         edge = grid_edge(cohorts, options.size, grid_multiple(config.architecture))
         refuse_other_settings(out, lambda: settings_of(cohorts, edge, config, options))
-    check_cohorts({"synthetic": cohorts.synthetic, "training": cohorts.real, "held-out": cohorts.test})
+    named = {"synthetic": cohorts.synthetic, "training": cohorts.real, "held-out": cohorts.test}
+    check_cohorts(named)
+    check_patients(named, options.group)
     return none
 
 

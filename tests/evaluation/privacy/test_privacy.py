@@ -75,6 +75,32 @@ def numbers_only(monkeypatch):
     monkeypatch.setattr("medsmith.evaluation.privacy.measuring.privacy_page", lambda *_: Page("", [], [], {}))
 
 
+@pytest.mark.usefixtures("numbers_only")
+def test_patients_are_found_in_ids(cohorts, tmp_path):
+    given = cohorts["synthetic"], cohorts["training"], tmp_path / "out"
+    found = measure_privacy(*given, held_out=cohorts["held"], group="[a-z][0-9]")
+    assert {each.patients for each in found.membership.values()} == {(10, 10)}
+    assert "12 training and 12 held-out cases of 10 and 10 patients" in "".join(summary_lines(found))
+    record = json.loads((tmp_path / "out/privacy.json").read_text())
+    assert record["images"]["membership"]["patients"] == [10, 10]
+    with pytest.raises(CohortError, match=r"report of other inputs or options .* differs in patients \(--group\)"):
+        measure_privacy(*given, held_out=cohorts["held"])
+
+
+def test_patients_that_do_not_fit_are_refused(cohorts, tmp_path, capsys):
+    folders = {name: str(cohort.root) for name, cohort in cohorts.items()}
+    call = ["privacy", folders["synthetic"], "--training", folders["training"], "--out", str(tmp_path / "out")]
+    both = [*call, "--held-out", folders["held"]]
+    for arguments, said in (
+        ([*both, "--group", r"\d+"], "12 patients with training cases as well (0)"),
+        ([*both, "--group", "t"], "--group: 't' does not match 12 ids"),
+        ([*call, "--group", r"\w\d+"], "--group: there is no held-out cohort"),
+    ):
+        assert main(arguments) == 2
+        assert said in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.fixture(scope="module")
 def found(cohorts, tmp_path_factory):
     out = tmp_path_factory.mktemp("out")

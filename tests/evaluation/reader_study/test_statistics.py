@@ -1,5 +1,8 @@
 """The numbers of a reader study against the paper, closed forms, a second library and simulations of known truth."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -14,7 +17,6 @@ from medsmith.evaluation.reader_study.equivalence import (
     EquivalenceTest,
     Measure,
     decisions_for_equivalence,
-    decisions_to_detect,
 )
 from medsmith.evaluation.reader_study.observer import roc_points
 from medsmith.evaluation.reader_study.plan import Mode
@@ -81,8 +83,14 @@ def test_the_decisions_for_the_area_have_the_stated_power_and_those_for_a_share_
 
 
 @pytest.mark.parametrize(("share", "decisions"), [(0.60, 199), (0.65, 90), (0.70, 49)])
-def test_decisions_to_detect(share, decisions):
-    assert decisions_to_detect(share) == decisions
+def test_the_page_says_how_many_decisions_show_a_difference(share, decisions):
+    """Exact two-sided binomial test, 5 %, 80 % power."""
+    counts = np.arange(5, 1000)
+    few = stats.binom.ppf(0.025, counts, 0.5) - 1
+    power = stats.binom.cdf(few, counts, share) + stats.binom.sf(counts - few - 1, counts, share)
+    assert counts[np.argmax(power >= 0.8)] == decisions
+    page = Path("docs/reader-study.md").read_text()
+    assert re.search(rf"{100 * share:.0f} %[^.]* {decisions}\b", page)
 
 
 def test_the_decisions_for_equivalence_have_the_stated_power():

@@ -103,13 +103,17 @@ def utility(  # noqa: PLR0913
         train_missing(out, list(chain(*jobs)), material, options, config, progress, report)
         summary = Summary(out, Tested(apart.patients, material.structures, material.mm, options.gain), config.steps)
         sizes, unit = tuple(map(summary.of_size, jobs)), "mm" if material.mm else "pixels"
-        notes = (*role_notes(cohorts.given_as_real), generator, *trained_once(cohorts), *apart.notes)
-        notes += untried_phantoms(cohorts)
         lines = {**settings, "device": devices_line(out, chain(*jobs)), **(facts or {}), "versions": _versions()}
-        result = Utility(sizes, options.gain, unit, options.tolerance, notes, lines)
+        result = Utility(sizes, options.gain, unit, options.tolerance, _notes(cohorts, generator, apart), lines)
         write_json(out / RECORD, result.as_json())
         write_page(utility_page(result), out / PAGE)
     return result
+
+
+def _notes(cohorts: Cohorts, generator: str, apart: Separation) -> tuple[str, ...]:
+    """What is known of the cohorts, the generator and the test cases."""
+    roles = role_notes(cohorts.given_as_real)
+    return (*roles, generator, *trained_once(cohorts), *apart.notes, *untried_phantoms(cohorts))
 
 
 def _versions() -> str:

@@ -30,16 +30,6 @@ def kernel_distance(x: Float64[np.ndarray, "n d"], y: Float64[np.ndarray, "m d"]
     return value_between(kid, x, y)
 
 
-def gaussian_distance(x: Float64[np.ndarray, "n d"], y: Float64[np.ndarray, "m d"]) -> float:
-    """Squared MMD with the Gaussian kernel whose width is the median distance of all pairs of both samples.
-
-    Args:
-        x: features of the first sample, at least two cases.
-        y: features of the second sample, at least two cases.
-    """
-    return value_between(gaussian, x, y)
-
-
 def kid(rows: Float64[np.ndarray, "n d"]) -> "MeanDiscrepancy":
     """KID between subsets of the rows."""
     return MeanDiscrepancy((rows @ rows.T / rows.shape[1] + 1) ** 3)

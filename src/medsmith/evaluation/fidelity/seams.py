@@ -26,7 +26,7 @@ from medsmith.evaluation.fidelity.bootstrap import Estimate, mean_of_few
 FOLDS, PATCHES, MIN_CASES = 5, 40, 6
 DEPTH, WIDTH = 6, 8
 MARGIN_MM = 3.0
-"""Painting reaches beyond the box of a lesion by this much (docs/lesiondiffusion.md): its border lies there."""
+"""Painting reaches beyond the box of a lesion by this much (docs/methods/lesiondiffusion.md): its border lies there."""
 _CANDIDATES = 30
 
 Box = tuple[tuple[int, int, int], tuple[int, int, int]]

@@ -1,6 +1,6 @@
 """Nearness in a space of features: authenticity, distance ratio and membership."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -54,6 +54,7 @@ def measure_nearness(
     training: Float64[np.ndarray, "n d"],
     held_out: Float64[np.ndarray, "h d"] | None,
     seed: int = 0,
+    owners: tuple[Sequence[str], Sequence[str]] | None = None,
 ) -> Nearness:
     """Distances after features are standardized by their spread in the training cohort.
 
@@ -62,6 +63,7 @@ def measure_nearness(
         training: at least three rows.
         held_out: rows of held-out real cases, or None.
         seed: of the resampling.
+        owners: patients of the training and held-out rows; see ``infer_membership``.
     """
     center, spread = training.mean(axis=0), training.std(axis=0)
     spread = np.where(spread > 0, spread, 1)
@@ -80,7 +82,7 @@ def measure_nearness(
         proportion(int(authentic_real.sum()), len(others)),
         limit,
         proportion(int((ratio < limit).sum()), len(y)),
-        infer_membership(-nearest, -cdist(others, y).min(axis=1), seed),
+        infer_membership(-nearest, -cdist(others, y).min(axis=1), seed, owners),
     )
 
 

@@ -4,11 +4,13 @@ from collections.abc import Mapping
 from itertools import combinations
 
 from medsmith.cases.cohort import Cohort
-from medsmith.errors import CohortError, counted
+from medsmith.errors import CohortError, RequestError, counted
 from medsmith.evaluation.roles import check_roles
 from medsmith.formats.folders import real_path
+from medsmith.preparation.split import patient_groups
 
 MIN_TRAINING = 4
+Ids = tuple[str, ...]
 
 
 def check_cohorts(named: Mapping[str, Cohort]) -> None:
@@ -37,6 +39,41 @@ def check_cohorts(named: Mapping[str, Cohort]) -> None:
             limit = "held-out cases are real ones that the generator has not learned from"
             raise CohortError(named[second].root, found, limit, "give another --held-out, or none")
     check_roles({name: cohort for name, cohort in named.items() if name != "synthetic"}, named["synthetic"])
+
+
+def check_patients(named: Mapping[str, Cohort], group: str | None) -> None:
+    """Checks the expression that finds the patients of training and held-out cases.
+
+    Args:
+        named: as in ``check_cohorts``.
+        group: as in ``measure_privacy``.
+
+    Raises:
+        RequestError: the expression is invalid, does not fit every id, or there are no held-out cases.
+        CohortError: a patient has training and held-out cases.
+    """
+    if group is None:
+        return
+    if "held-out" not in named:
+        limit = "it finds the patients of training and held-out cases, for the test of membership"
+        raise RequestError("--group", "there is no held-out cohort", limit, "give --held-out")
+    of_training, of_others = (patient_groups(named[name].ids, group).keys() for name in ("training", "held-out"))
+    both = sorted(of_training & of_others)
+    if both:
+        found = f"{counted(len(both), 'patient')} with training cases as well ({both[0]})"
+        limit = "held-out cases are of patients that the generator has not learned from"
+        raise CohortError(named["held-out"].root, found, limit, "split the cohorts by patient (split --group)")
+
+
+def owners_of(training: Ids, held_out: Ids, group: str | None) -> tuple[Ids, Ids] | None:
+    """The patient of each training and of each held-out case; None without an expression."""
+    if group is None:
+        return None
+    of_training, of_others = (
+        {case_id: name for name, ids in patient_groups(each, group).items() for case_id in ids}
+        for each in (training, held_out)
+    )
+    return tuple(map(of_training.__getitem__, training)), tuple(map(of_others.__getitem__, held_out))
 
 
 def _check_first_channels(named: Mapping[str, Cohort]) -> None:

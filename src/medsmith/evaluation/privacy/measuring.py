@@ -20,7 +20,7 @@ from medsmith.evaluation.pages.earlier_report import check_same_report, cohort_l
 from medsmith.evaluation.pages.page import Page, check_results_folder, write_page
 from medsmith.evaluation.privacy.batches import Keep, KeptParts, find_in_batches
 from medsmith.evaluation.privacy.embedding import measure_nearness
-from medsmith.evaluation.privacy.inputs import MIN_TRAINING, check_cohorts
+from medsmith.evaluation.privacy.inputs import MIN_TRAINING, check_cohorts, check_patients, owners_of
 from medsmith.evaluation.privacy.label_copies import find_label_copies
 from medsmith.evaluation.privacy.membership import Membership, infer_membership
 from medsmith.evaluation.privacy.nearest_neighbors import count_searches, find_nearest_neighbors
@@ -35,7 +35,7 @@ from medsmith.progress import Advance, NullProgress, Progress
 from medsmith.reports.organs import is_lesion
 
 RECORD, PAGE, PARTS = "privacy.json", "privacy.html", "parts"
-_HELD_OUT = "held-out cohort"
+_HELD_OUT, _PATIENTS = "held-out cohort", "patients (--group)"
 _COMMON_LABEL = "name one that all have"
 _VERSIONS = ("medsmith", "numpy", "scipy", "scikit-image")
 _Cohorts = tuple[Prepared, Prepared, Prepared | None]
@@ -48,6 +48,7 @@ def measure_privacy(
     *,
     held_out: CohortLike | None = None,
     label: str | None = None,
+    group: str | None = None,
     extractors: Sequence[Extractor] | None = None,
     facts: Mapping[str, str] | None = None,
     progress: Progress | None = None,
@@ -63,15 +64,17 @@ def measure_privacy(
         held_out: real cases that the generator was not trained on; without them, the thresholds are those between
             training cases, and membership is not measured.
         label: of the lesions; by default those whose names are of lesions, or else all labels but the background.
+        group: regular expression that finds the patient in the ids of training and held-out cases, whom the test of
+            membership then exchanges as a whole; by default each case is of another patient.
         extractors: of features; by default the radiomic vector.
         facts: additional lines of the report; without them equal inputs give equal bytes.
         progress: display of the progress.
 
     Raises:
         CohortError: too few cases, slices against volumes, swapped cohorts, held-out cases that are the synthetic or
-            training ones, a report inside a cohort, a folder with the report of other inputs, or another process
-            writes there.
-        RequestError: no such label.
+            training ones, a patient with both, a report inside a cohort, a folder with the report of other inputs, or
+            another process writes there.
+        RequestError: no such label, or an expression for patients that does not fit.
         FileError: a case cannot be read, the report cannot be written, or another file is in its place.
     """
     return privacy_and_page(
@@ -80,6 +83,7 @@ def measure_privacy(
         out,
         held_out=held_out,
         label=label,
+        group=group,
         extractors=extractors,
         facts=facts,
         progress=progress,
@@ -93,6 +97,7 @@ def privacy_and_page(
     *,
     held_out: CohortLike | None = None,
     label: str | None = None,
+    group: str | None = None,
     extractors: Sequence[Extractor] | None = None,
     facts: Mapping[str, str] | None = None,
     progress: Progress | None = None,
@@ -104,11 +109,14 @@ def privacy_and_page(
         named["held-out"] = as_cohort(held_out)
     check_results_folder(out, (RECORD, PAGE), [cohort.root for cohort in named.values()])
     check_cohorts(named)
+    check_patients(named, group)
     labels = _lesion_labels(named, label)
     values = {name: _values_of(cohort, labels[name]) for name, cohort in named.items()}
     chosen: list[Extractor] = [Radiomics()] if extractors is None else list(extractors)
     lines = _facts(named, labels, chosen)
-    check_same_report(out / RECORD, lambda: {_HELD_OUT: None, **_without(lines, "features", "versions")})
+    asked = {_HELD_OUT: None, _PATIENTS: group, **_without(lines, "features", "versions")}
+    check_same_report(out / RECORD, lambda: asked)
+    stated = ({} if group is None else {_PATIENTS: group}) | dict(facts or {})
     with hold_output(out):
         remove_temporary_files(out)
         remove_temporary_files_below(out / PARTS)
@@ -117,7 +125,7 @@ def privacy_and_page(
         keep = KeptParts(out / PARTS / folder_key(lines, named.values()))
         cohorts = prepared["synthetic"], prepared["training"], prepared.get("held-out")
         with progress.task("search for copies", _count(cohorts)) as advance:
-            found = _measure(cohorts, keep, advance, {**lines, **(facts or {})})
+            found = _measure(cohorts, keep, advance, lines | stated, group)
         found = replace(found, notes=_notes(found, named, prepared))
         write_json(out / RECORD, found.as_json())
         page = privacy_page(found, named, values)
@@ -125,11 +133,13 @@ def privacy_and_page(
     return found, page
 
 
-def _measure(cohorts: _Cohorts, keep: Keep, advance: Advance, facts: Mapping[str, str]) -> Privacy:
+def _measure(cohorts: _Cohorts, keep: Keep, advance: Advance, facts: Mapping[str, str], group: str | None) -> Privacy:
     synthetic, training, held_out = cohorts
     left_out: list[str] = []
-    images = _image_copies("images", [each and (each.ids, each.images) for each in cohorts], keep, advance)
-    lesions = _image_copies("lesions", [each and (each.lesion_ids, each.lesions) for each in cohorts], keep, advance)
+    whole = [each and (each.ids, each.images) for each in cohorts]
+    parts = [each and (each.lesion_ids, each.lesions) for each in cohorts]
+    images = _image_copies("images", whole, keep, advance, group)
+    lesions = _image_copies("lesions", parts, keep, advance, group)
     if images is None:
         left_out.append(_missing("Images", "an image", len(synthetic.ids), len(training.ids)))
     if lesions is None:
@@ -142,9 +152,13 @@ def _measure(cohorts: _Cohorts, keep: Keep, advance: Advance, facts: Mapping[str
         labels = MapCopies(copies, synthetic.label_ids, training.label_ids)
     else:
         left_out.append(_missing("Label maps", "labels", len(synthetic.label_ids), len(training.label_ids)))
+    owners = held_out and owners_of(training.ids, held_out.ids, group)
     nearness = {
         name: measure_nearness(
-            synthetic.features[name], training.features[name], held_out and held_out.features.get(name)
+            synthetic.features[name],
+            training.features[name],
+            held_out and held_out.features.get(name),
+            owners=owners,
         )
         for name in (training.features if images else ())
     }
@@ -168,7 +182,11 @@ def _notes(found: Privacy, named: Mapping[str, Cohort], prepared: Mapping[str, P
 
 
 def _image_copies(
-    name: str, parts: Sequence[tuple[tuple[str, ...], Searchable] | None], keep: Keep, advance: Advance
+    name: str,
+    parts: Sequence[tuple[tuple[str, ...], Searchable] | None],
+    keep: Keep,
+    advance: Advance,
+    group: str | None,
 ) -> ImageCopies | None:
     """Copies of one kind of region; None where a cohort has too few."""
     synthetic, training, held_out = parts
@@ -177,9 +195,10 @@ def _image_copies(
     others = held_out[1] if held_out and len(held_out[1]) else None
     found = find_nearest_neighbors(synthetic[1], training[1], others, name=name, keep=keep, advance=advance)
     membership: Membership | None = None
-    if others is not None:
+    if held_out and others is not None:
         unseen = find_in_batches(f"{name}-unseen", synthetic[1], others, keep, advance)
-        membership = infer_membership(found.reached, unseen.reached)
+        owners = owners_of(training[0], held_out[0], group)
+        membership = infer_membership(found.reached, unseen.reached, owners=owners)
     return ImageCopies(found, synthetic[0], training[0], membership)
 
 

@@ -109,11 +109,12 @@ def _count(share: Estimate) -> str:
 
 def _membership_sentence(what: str, found: Membership, count: int) -> str:
     told = "training cases are told from held-out ones" if found.leaks else "training cases are not told from others"
+    of_patients = " of {} and {} patients".format(*found.patients) if found.patients else ""
     by_holm = f", by Holm over {count} such tests {found.corrected:.2g}" if count > 1 else ""
     return (
         f"Membership inference by {what}: {told} (p = {found.p_value:.2g}{by_holm}; AUC {found.auc}, advantage "
         f"{found.advantage}, of which chance reaches {found.chance:.3g}; {found.members} training and {found.others} "
-        "held-out cases)."
+        f"held-out cases{of_patients})."
     )
 
 

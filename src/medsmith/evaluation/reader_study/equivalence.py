@@ -119,16 +119,3 @@ def decisions_for_equivalence(margin: float, measure: Measure) -> int:
 def _z_sum() -> float:
     """The z of both one-sided tests, and of the power with which both must reject."""
     return float(stats.norm.ppf(1 - LEVEL) + stats.norm.ppf(1 - (1 - POWER) / 2))
-
-
-def decisions_to_detect(share: float) -> int:
-    """Fewest decisions that show a share other than .5 in an exact two-sided binomial test: 5 %, 80 % power.
-
-    Args:
-        share: true share of right answers, other than .5.
-    """
-    counts = np.arange(5, int(np.ceil(4 / (share - CHANCE) ** 2)) + 20)
-    # The largest count of right answers that is significantly few; by symmetry the other side of the region.
-    critical = stats.binom.ppf(LEVEL / 2, counts, CHANCE) - 1
-    power = stats.binom.cdf(critical, counts, share) + stats.binom.sf(counts - critical - 1, counts, share)
-    return int(counts[np.argmax(power >= POWER)])

@@ -185,11 +185,6 @@ class HealthyCtHeadPhantom(PhantomFamily):
         return _case(self, HEAD, seed, id, size, _without_lesion)
 
 
-def healthy_case(seed: int, id: str, size: int) -> Case:
-    """One template of the trunk; see `HealthyCtPhantom.make`."""
-    return HealthyCtPhantom().make(seed, id, size)
-
-
 def sampled_type(part: BodyPart, seed: int) -> tuple[str, str]:
     """Lesion type and organ of one case."""
     rng = stream(seed, "type")
