@@ -7,7 +7,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
 
 from medsmith.data.hounsfield_scale import hu_to_model
 from medsmith.diffusion import Sampling
@@ -48,11 +47,6 @@ def test_about_water_nothing_changes():
 def test_a_ct_value_is_counted_from_the_origin():
     assert report_about(LesionReport(ct_value_hu=30.0), 57.0).ct_value_hu == -27.0
     assert report_about(LesionReport(), 57.0) == LesionReport()
-
-
-def test_the_latent_space_has_no_other_origin():
-    with pytest.raises(ValidationError, match=r'paint.origin = "organ" needs paint.space = "voxels"'):
-        LesionDiffusionConfig(paint=PaintConfig(space="latent", origin="organ"))
 
 
 def brighter(case, hu):

@@ -134,8 +134,6 @@ class LesionDiffusionConfig(BaseModel):
         check_settings(self.size, self.mask.diffusion, self.training, self.sampling)
         check_settings(self.size, self.paint.diffusion, self.training, self.sampling)
         edge, factor = self.paint.frame.size, self.vqgan.shape.factor
-        if self.paint.space == "latent" and self.paint.origin == "organ":
-            raise ValueError('paint.origin = "organ" needs paint.space = "voxels": the VQGAN learns images about water')
         if self.paint.space == "latent" and edge % factor:
             raise ValueError(f"paint.frame.size = {edge} is no multiple of {factor}, by which the VQGAN shrinks it")
         if self.paint.space == "latent" and edge < self.discriminator.smallest:
