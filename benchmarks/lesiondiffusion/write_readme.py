@@ -8,6 +8,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import as_asked
 import numpy as np
 import tables
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -30,6 +31,7 @@ numbers, its command and its machine.
 ```
 python benchmarks/lesiondiffusion/alignment.py RUN TEMPLATES benchmarks/lesiondiffusion/alignment
 python benchmarks/lesiondiffusion/network_share.py RUN TEMPLATES OUT
+python benchmarks/lesiondiffusion/pass_rate.py RUN TEMPLATES OUT
 python benchmarks/lesiondiffusion/shapes.py RUN NODULES benchmarks/lesiondiffusion/shapes.json
 python benchmarks/lesiondiffusion/grain.py RUN TEMPLATES TEST
 python benchmarks/lesiondiffusion/utility.py RUN REAL TEMPLATES TEST OUT --name SET --types ...
@@ -151,16 +153,8 @@ at most {text:.4f}.
 
 def main() -> None:
     """Write the page."""
-    results = [
-        alignment_part(),
-        network_share_part(),
-        shapes_part(),
-        grain_part(),
-        utility_part(),
-        speed_part(),
-        autoencoder_part(),
-    ]
-    parts = [HEAD, *[text for texts in results for text in texts]]
+    tables_of = (alignment_part, network_share_part, pass_rate_part, shapes_part, grain_part, utility_part, speed_part)
+    parts = [HEAD, *(text for part in (*tables_of, autoencoder_part) for text in part())]
     notes = HERE / "notes.md"
     parts.append("\n" + notes.read_text() if notes.is_file() else missing("Notes", "notes.md"))
     write_bytes(HERE / "README.md", "".join(parts).rstrip().encode() + b"\n")
@@ -188,6 +182,11 @@ def network_share_part() -> list[str]:
         return [missing("LINet alone", path.name)]
     found = read(path)
     return [NETWORK_SHARE.format(table=tables.network_share(found["attributes"]), origin=tables.origin(found))]
+
+
+def pass_rate_part() -> list[str]:
+    path = HERE / "pass-rate.json"
+    return [as_asked.part(read(path)) if path.is_file() else missing("Lesions as asked", path.name)]
 
 
 def shapes_part() -> list[str]:

@@ -1,10 +1,10 @@
-"""Writes the measured detection and the copying over training time into docs/privacy.md.
+"""Writes the measured detection, the copying over training time and the false alarms of patients into docs/privacy.md.
 
 Run: python benchmarks/privacy/write_table.py
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,6 @@ from medsmith.phantoms.families import FAMILIES
 
 HERE = Path(__file__).parent
 PAGE = HERE.parents[1] / "docs" / "privacy.md"
-BEGIN, END = "<!-- measured -->", "<!-- end of measured -->"
 REGIONS = {"whole": "whole images", "lesion": "lesion regions"}
 
 
@@ -78,15 +77,43 @@ def copying() -> Iterator[str]:
         yield f"![Copies over training steps](../benchmarks/privacy/{path.stem}.png)"
 
 
+def patients() -> Iterator[str]:
+    """The false alarms of membership inference, by false_alarms_of_patients.json."""
+    found = json.loads((HERE / "false_alarms_of_patients.json").read_text())
+    measures = {"p_below_.05": "p below .05", "auc_interval_misses_.5": "interval of the AUC misses .5"}
+    ways = ("without --group", "with --group")
+    heads = [f"{said}, {way.replace('--group', '`--group`')}" for said in measures.values() for way in ways]
+    yield _row("patients of either kind, slices of each", heads)
+    yield "|---|" + "---|" * len(heads)
+    for row in found["rows"]:
+        cells = [percent(row[measure][way]) for measure in measures for way in ways]
+        yield _row(f"{row['patients']}, {row['slices']}", cells)
+    yield ""
+    machine = found["machine"]
+    yield f"{found['trials']:,} trials; {machine['machine']}, {machine['date']}; `{machine['command']}`."
+
+
+def percent(estimate: Mapping[str, Any]) -> str:
+    """A share with its interval."""
+    value, low, high = (f"{100 * estimate[key]:.1f}" for key in ("value", "low", "high"))
+    return f"{value} % ({low} to {high})"
+
+
 def _row(name: str, cells: list[str]) -> str:
     return f"| {name} | " + " | ".join(cells) + " |"
 
 
+def replaced(page: str, name: str, new: Iterable[str]) -> str:
+    """The page with another block of a name."""
+    begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
+    before, _, rest = page.partition(begin)
+    return before + begin + "\n" + "\n".join(new) + "\n" + end + rest.partition(end)[2]
+
+
 def main() -> None:
-    """Replace the section."""
-    before, _, rest = PAGE.read_text().partition(BEGIN)
-    after = rest.partition(END)[2] if END in rest else rest
-    PAGE.write_text(before + BEGIN + "\n" + "\n".join((*lines(), *copying())) + "\n" + END + after)
+    """Replace both blocks."""
+    page = replaced(PAGE.read_text(), "patients", patients())
+    PAGE.write_text(replaced(page, "measured", (*lines(), *copying())))
 
 
 if __name__ == "__main__":
