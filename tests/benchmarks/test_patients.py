@@ -14,8 +14,8 @@ from medsmith.benchmarks import running
 from medsmith.benchmarks.page import bench_page
 from medsmith.benchmarks.paper import Inputs
 from medsmith.benchmarks.papers import PAPERS
-from medsmith.benchmarks.result import BenchResult
-from medsmith.benchmarks.rows import Bench, RowResult, stem
+from medsmith.benchmarks.result import BenchResult, RowResult
+from medsmith.benchmarks.rows import Bench, stem
 from medsmith.benchmarks.scales import SCALES
 from medsmith.cli import main
 from medsmith.errors import CohortError, RequestError, RunError
@@ -115,8 +115,10 @@ def test_dice_of_cases_that_are_there_three_times_is_that_of_single_ones(row_of,
 
     def result(times):
         owners = {id: patient for patient, ids in patient_groups(_ids(times), PATIENT).items() for id in ids}
-        arms = [ArmScores({"dice": np.repeat(each, times, 2)}, np.zeros((3, 2, 10 * times, 1, 1, 3))) for each in both]
-        return arm_results.Tested(owners, ("mass",), True, 2.0).result(MIXED, *arms, 0.0).dice
+        ours, real = (
+            ArmScores({"dice": np.repeat(each, times, 2)}, np.zeros((3, 2, 10 * times, 1, 1, 3))) for each in both
+        )
+        return arm_results.Tested(owners, ("mass",), True, 2.0).result(MIXED, ours, real, 0.0).dice
 
     alone, repeated = result(1), result(3)
     for name in ("value", "gain"):
