@@ -33,8 +33,9 @@ def bench_page(result: BenchResult, cases: Mapping[str, Path]) -> Page:
         cases: row -> folder of its cases; a row without one has no picture.
     """
     tables = [_published(result, table) for table in result.paper.tables]
-    sections = [*tables, *_other_results(result), _rows(result), _distances(result), _utility(result)]
-    return Page(result.paper.title, summary_lines(result), [*sections, *_pictures(result, cases)], result.facts)
+    measured = [_rows(result), _distances(result), _utility(result)]
+    sections = [*tables, *_other_results(result), *_patients(result), *measured, *_pictures(result, cases)]
+    return Page(result.paper.title, summary_lines(result), sections, result.facts)
 
 
 def summary_lines(result: BenchResult) -> list[str]:
@@ -114,6 +115,11 @@ def _decimals(table: PublishedTable) -> int:
 def _other_results(result: BenchResult) -> Iterator[Section]:
     if result.paper.other_results:
         yield Section("What else the paper measures", [f"Not made here: {result.paper.other_results}"])
+
+
+def _patients(result: BenchResult) -> Iterator[Section]:
+    if result.patients:
+        yield Section("Patients", [result.patients])
 
 
 def _rows(result: BenchResult) -> Section:

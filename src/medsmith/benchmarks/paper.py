@@ -18,12 +18,15 @@ class Inputs:
         test: cohort that nothing learns from.
         templates: scans that lesions are inserted into.
         space: file of the shape space of the training labels.
+        group: regular expression that finds the patient in an id of ``train`` and ``test``; None: each case is of
+            another one.
     """
 
     train: Path
     test: Path
     templates: Path
     space: Path
+    group: str | None = None
 
 
 Request = Callable[[Inputs], Mapping[str, Any]]

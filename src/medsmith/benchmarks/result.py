@@ -91,11 +91,13 @@ class BenchResult:
         paper: whose tables are made.
         rows: in its order.
         facts: data, scale, machine, versions.
+        patients: whose cases were given, and what counts them; "" of phantoms, which are one patient each.
     """
 
     paper: Paper
     rows: tuple[RowResult, ...]
     facts: Mapping[str, str]
+    patients: str = ""
 
     @property
     def trial(self) -> bool:
@@ -121,6 +123,7 @@ class BenchResult:
             "rows": [row.as_json() for row in self.rows],
             "tables": [self._table_as_json(table) for table in self.paper.tables],
             "not_made": self.paper.other_results,
+            "patients": self.patients,
             "facts": dict(self.facts),
         }
 

@@ -1,5 +1,6 @@
 """One row of a paper: its generator, its cases, and what they score."""
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -107,20 +108,28 @@ class Bench:
         return f"{recipe.solver}, {counted(recipe.steps, 'step')}"
 
     def _trained(self, key: str, generator: Generator) -> Path:
-        run, scale = self.out / "runs" / key, self.scale
+        run = self.out / "runs" / key
         budget = Budget(steps=self._updates(generator))
-        size = [scale.edge(self.paper.dimensions)] * self.paper.dimensions
-        sized = () if generator.method == _UNTRAINED else (f"size={size}".replace(" ", ""),)
+        own = self._of_patients() if generator.method == _UNTRAINED else self._sized()
         train(
             generator.method,
             self.inputs.train,
             run,
-            preset=scale.preset,
-            settings=(*sized, *generator.settings),
+            preset=self.scale.preset,
+            settings=(*own, *generator.settings),
             budget=budget,
             progress=self.progress,
         )
         return run
+
+    def _sized(self) -> tuple[str, ...]:
+        """The setting that gives networks the grid of the scale."""
+        size = [self.scale.edge(self.paper.dimensions)] * self.paper.dimensions
+        return (f"size={size}".replace(" ", ""),)
+
+    def _of_patients(self) -> tuple[str, ...]:
+        """The setting by which nothing is pasted into another case of its own patient."""
+        return () if self.inputs.group is None else (f"group={json.dumps(self.inputs.group)}",)
 
     def _made(self, row: Row, run: str) -> Summary:
         steps = self.scale.sampling_steps if self.paper.generators[row.generator].method != _UNTRAINED else None
@@ -143,6 +152,7 @@ class Bench:
             self.out / "evaluation" / stem(row.name),
             training=self.inputs.train,
             extractors=extractors,
+            group=self.inputs.group,
             progress=self.progress,
         )
         names = [each.name for each in extractors if each.name in found.distances]
@@ -158,7 +168,7 @@ class Bench:
             self._learned_from(stem(row.name), self.cases_of(row)),
             self._learned_from("test", self.inputs.test),
             out,
-            options=UtilityOptions(subsets=scale.subsets, seeds=scale.seeds),
+            options=UtilityOptions(subsets=scale.subsets, seeds=scale.seeds, group=self.inputs.group),
             config=SegmenterConfig(steps=scale.steps),
             progress=self.progress,
         )

@@ -1,6 +1,7 @@
 """Runs a paper: stand-in cases, every row, the record and the page."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from medsmith.anatomy import ShapeSpace
@@ -8,17 +9,17 @@ from medsmith.benchmarks.lesions import lesion_values
 from medsmith.benchmarks.page import bench_page
 from medsmith.benchmarks.paper import Inputs, Paper
 from medsmith.benchmarks.papers import find_paper
+from medsmith.benchmarks.patients import TEST, TRAIN, check_test_patients, held_line, patients_sentence
 from medsmith.benchmarks.result import BenchResult
 from medsmith.benchmarks.rows import FEATURES, SEED, Bench
 from medsmith.benchmarks.scales import Scale, find_scale
 from medsmith.cases.cohort import Cohort
 from medsmith.cases.cohort_like import CohortLike, as_cohort
-from medsmith.errors import CohortError, RequestError, RunError, counted
+from medsmith.errors import CohortError, RequestError, RunError
 from medsmith.evaluation.downstream.inputs import SETTINGS, check_complete, check_settings
 from medsmith.evaluation.downstream.separation import check_hashes, read_keys
 from medsmith.evaluation.pages.earlier_report import cohort_line
 from medsmith.evaluation.pages.page import check_results_folder, write_page
-from medsmith.evaluation.scope import MIN_REAL
 from medsmith.formats.atomic import is_free, remove_temporary_files, remove_temporary_files_below, write_json
 from medsmith.formats.lock import hold_output
 from medsmith.machine import facts
@@ -36,6 +37,7 @@ def bench(
     real: CohortLike | None = None,
     test: CohortLike | None = None,
     templates: CohortLike | None = None,
+    group: str | None = None,
     progress: Progress | None = None,
     report: Callable[[str], None] = silent,
 ) -> BenchResult:
@@ -52,43 +54,46 @@ def bench(
         real: labeled cases to learn from; by default phantoms.
         test: labeled cases of other patients, given together with ``real``.
         templates: scans without lesions, where the paper inserts lesions; by default phantoms.
+        group: regular expression that finds the patient in an id of ``real`` and ``test``, as in ``evaluate`` and
+            ``utility``; None: each case is of another one, as each phantom is.
         progress: of every step.
         report: receives one line per row.
 
     Raises:
-        RequestError: unknown paper or scale, or only one of ``real`` and ``test`` is given.
-        CohortError: cohorts do not fit or share an image, or ``out`` lies in one of them.
-        RunError: ``out`` has another paper, another scale or other cohorts, or holds something else.
+        RequestError: unknown paper or scale, only one of ``real`` and ``test``, or an expression that does not find the
+            patients of both.
+        CohortError: cohorts do not fit or share an image or a patient, or ``out`` lies in one of them.
+        RunError: ``out`` has another paper, scale, expression or other cohorts, or holds something else.
         MedsmithError: whatever training, synthesis and measuring raise.
     """
     chosen, size, out = find_paper(paper), find_scale(scale), Path(out)
     if (real is None) != (test is None):
         raise RequestError("bench", "one of the cohorts to learn from and to test on", "both, or none", "give both")
-    named = {"train": real, "test": test, "templates": templates if chosen.templates else None}
+    named = {TRAIN: real, TEST: test, "templates": templates if chosen.templates else None}
     given = {name: as_cohort(each) for name, each in named.items() if each is not None}
     check_results_folder(out, (RECORD, PAGE), [each.root for each in given.values()])
     _check_own(out)
     progress = progress or NullProgress()
-    _check_given(chosen, [given[name] for name in ("train", "test") if name in given], progress)
+    _check_given(chosen, given, group, progress)
     with hold_output(out):
-        check_settings(out, _settings(chosen, size, given))
+        check_settings(out, _settings(chosen, size, given, group))
         remove_temporary_files(out)
         remove_temporary_files_below(out / FEATURES)
-        inputs = _inputs(chosen, size, out, (real, test, templates), progress)
+        inputs = replace(_inputs(chosen, size, out, (real, test, templates), progress), group=group)
         run = Bench(chosen, size, out, inputs, progress, report)
         rows = tuple(run.result(row) for row in chosen.rows)
         data = "the cohorts that were given" if real is not None else f"phantoms of the family {chosen.phantoms}"
-        result = BenchResult(chosen, rows, {"scale": size.name, "data": data, **_contents(chosen, inputs), **facts()})
+        lines = {"scale": size.name, "data": data, **_contents(chosen, inputs), **facts()}
+        result = BenchResult(chosen, rows, lines, patients_sentence(given, group))
         write_json(out / RECORD, result.as_json())
         write_page(bench_page(result, {row.name: run.cases_of(row) for row in chosen.rows}), out / PAGE)
     return result
 
 
-def _settings(paper: Paper, scale: Scale, given: Mapping[str, Cohort]) -> dict[str, str]:
+def _settings(paper: Paper, scale: Scale, given: Mapping[str, Cohort], group: str | None) -> dict[str, str]:
     """What all that lies in the folder of a run depends on; cohorts that are not given are phantoms, by both names."""
-    return {"paper": paper.name, "scale": scale.name} | {
-        f"{name} cases": cohort_line(each) for name, each in given.items()
-    }
+    cohorts = {f"{name} cases": cohort_line(each) for name, each in given.items()}
+    return {"paper": paper.name, "scale": scale.name, **cohorts, **({} if group is None else {"group": group})}
 
 
 def _check_own(out: Path) -> None:
@@ -103,19 +108,22 @@ def _check_own(out: Path) -> None:
         )
 
 
-def _check_given(paper: Paper, cohorts: Sequence[Cohort], progress: Progress) -> None:
+def _check_given(paper: Paper, given: Mapping[str, Cohort], group: str | None, progress: Progress) -> None:
     """Refuses cohorts that no row can be made of, before anything is made.
 
     Args:
         paper: of the run.
-        cohorts: to learn from and to test on, or none.
+        given: name -> cohort; those to learn from and to test on, or neither.
+        group: finds the patients of both.
         progress: of reading their images.
 
     Raises:
+        RequestError: the expression does not find them.
         CohortError: no case, other dimensions than the paper's images, other channels or labels than the first
-            cohort's, no label of lesions where these are measured, too few cases to test on, a case without image or
-            labels, or an image in both.
+            cohort's, no label of lesions where these are measured, a patient in both, too few to test on, a case
+            without image or labels, or an image in both.
     """
+    cohorts = [given[name] for name in (TRAIN, TEST) if name in given]
     for cohort in cohorts:
         if not len(cohort):
             raise CohortError(cohort.root, "no cases", "labeled cases", "give a cohort that has some")
@@ -128,9 +136,7 @@ def _check_given(paper: Paper, cohorts: Sequence[Cohort], progress: Progress) ->
         if (cohort.channel_names, dict(cohort.label_names)) != (first.channel_names, dict(first.label_names)):
             limit = "the cohorts to learn from and to test on have the same"
             raise CohortError(cohort.root, f"other channels or labels than {first.root}", limit, "prepare them alike")
-    if cohorts and len(cohorts[1]) < MIN_REAL:
-        found = counted(len(cohorts[1]), "case")
-        raise CohortError(cohorts[1].root, found, f"at least {MIN_REAL} to test on", "give a larger cohort")
+    check_test_patients(given, group)
     for cohort in cohorts:
         check_complete(cohort)
     if cohorts:
@@ -165,6 +171,10 @@ def _inputs(
 
 
 def _contents(paper: Paper, inputs: Inputs) -> dict[str, str]:
-    found = {"train": inputs.train, "test": inputs.test} | ({"templates": inputs.templates} if paper.templates else {})
+    found = {TRAIN: inputs.train, TEST: inputs.test} | ({"templates": inputs.templates} if paper.templates else {})
     cohorts = {name: Cohort.open(path) for name, path in found.items()}
-    return {f"{name} cases": f"{len(each)}, content {each.content_hash()}" for name, each in cohorts.items()}
+    groups = {TRAIN: inputs.group, TEST: inputs.group}
+    return {
+        f"{name} cases": f"{held_line(each, groups.get(name))}, content {each.content_hash()}"
+        for name, each in cohorts.items()
+    }

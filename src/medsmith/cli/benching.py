@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from medsmith.cli.app import app
+from medsmith.cli.options import PatientGroup
 from medsmith.cli.terminal import terminal
 
 PaperName = Literal["lesiondiffusion", "mddpm", "lldm", "pig"]
@@ -28,6 +29,7 @@ def bench(
         Path | None,
         typer.Option(help="Cohort of scans without lesions, for lesiondiffusion; default: phantoms."),
     ] = None,
+    group: PatientGroup = None,
 ) -> None:
     """Make tables like a paper's: every row trained alike, made and measured; the paper's figures beside ours."""
     from medsmith.lazy_imports import import_monai
@@ -44,6 +46,7 @@ def bench(
         real=real,
         test=test,
         templates=templates,
+        group=group,
         progress=terminal().progress,
         report=terminal().note,
     )
