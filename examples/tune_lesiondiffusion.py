@@ -65,8 +65,8 @@ EVEN_COPIES = 2
 """Further copies of homogeneous lesions among the bare words: guidance flattens mixed density where the average lesion
 has more texture."""
 LAST_SHARE = 0.25
-"""Of the last course; the course before it has the rest (Wortsman et al. 2022, WiSE-FT, eq. 1). The last one raises mixed
-density and lowers ring, margin and variation."""
+"""Of the last course; the course before it has the rest (Wortsman et al. 2022, WiSE-FT, eq. 1). The last one raises
+mixed density and lowers ring, margin and variation."""
 
 
 def main(

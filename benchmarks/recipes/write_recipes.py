@@ -55,12 +55,12 @@ def corrected_p(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def page(name: str, result: Mapping[str, Any]) -> str:
     """The table of a data set."""
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (str(row["cases"]), str(row["subsets"]), row["arm"], number(row["dice"]["value"]), gain(row, "R"), corrected,
          gain(row, "R + copy-paste"))
         for row, corrected in zip(result["rows"], corrected_p(result["rows"]), strict=True)
     ]  # fmt: skip
-    head = ("real cases", "subsets", "trained on", "Dice", "over R", "p, Holm", "over R + copy-paste")
+    head: tuple[str, ...] = ("real cases", "subsets", "trained on", "Dice", "over R", "p, Holm", "over R + copy-paste")
     if not any(row[P_COLUMN] for row in rows):  # results of earlier versions hold none
         rows, head = [row[:P_COLUMN] + row[P_COLUMN + 1 :] for row in rows], head[:P_COLUMN] + head[P_COLUMN + 1 :]
     about = ", ".join(f"{key} {result[key]}" for key in SETTINGS)
