@@ -16,6 +16,7 @@ from medsmith.methods.lesiondiffusion.config import LesionDiffusionConfig, Paint
 from medsmith.methods.lesiondiffusion.generator import LINetSampler
 from medsmith.methods.lesiondiffusion.linet import LINet
 from medsmith.methods.lesiondiffusion.linet_origin import about_origin, from_origin, origin_hu, report_about
+from medsmith.methods.lesiondiffusion.template_bank import template_bank_of
 from medsmith.methods.lesiondiffusion.training_example import training_example
 from medsmith.networks.latent import VoxelSpace
 from medsmith.phantoms.families import find_family
@@ -30,6 +31,7 @@ ORGAN, WATER = PaintConfig(origin="organ"), PaintConfig()
 def test_the_origin_is_the_organ_within_soft_tissue_or_water(level, origin):
     assert origin_hu(level, ORGAN) == origin
     assert origin_hu(level, WATER) == 0
+    assert origin_hu(level, ORGAN.model_copy(update={"space": "latent"})) == 0
 
 
 @given(st.floats(0, 200), st.floats(-1000, 1000))
@@ -47,6 +49,17 @@ def test_about_water_nothing_changes():
 def test_a_ct_value_is_counted_from_the_origin():
     assert report_about(LesionReport(ct_value_hu=30.0), 57.0).ct_value_hu == -27.0
     assert report_about(LesionReport(), 57.0) == LesionReport()
+
+
+def test_the_template_bank_holds_scans_as_they_are():
+    case = find_family("ct-varied").make(3, "one", 48)
+    tables = (PhraseTable.load(),) * 2
+    banks = [
+        template_bank_of([training_example(case, LesionDiffusionConfig(paint=paint), tables)])
+        for paint in (ORGAN, WATER)
+    ]
+    assert torch.allclose(banks[0]["kept_images"].float(), banks[1]["kept_images"].float(), atol=2e-3)
+    assert torch.equal(banks[0]["kept_lesions"], banks[1]["kept_lesions"])
 
 
 def brighter(case, hu):

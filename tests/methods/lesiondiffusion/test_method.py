@@ -208,7 +208,7 @@ def test_labels_alone_teach_lmnet_beside_scans(place, tmp_path):
     method = load_method(place / "run")
     both = merge([place / "ct", tmp_path / "masks"], tmp_path / "both", report=lambda _: None)
     whole, bare = (method.prepare(both[f"{name}-{ct.ids[0]}"]) for name in ("ct", "masks"))
-    assert whole.keys() - bare.keys() == {"image", "lesion", "region", "image_words"}
+    assert whole.keys() - bare.keys() == {"image", "lesion", "region", "origin", "image_words"}
     assert all(torch.equal(whole[key], bare[key]) for key in bare)
     train("lesiondiffusion", both, tmp_path / "run", settings=SETTINGS, budget=Budget(steps=2))
     assert len(load_method(tmp_path / "run").memory["kept_images"]) == min(len(ct), 8)
@@ -231,7 +231,7 @@ def test_masks_alone_teach_lmnet_alone(place):
     whole, alone = method.prepare(case), method.prepare(replace(case, image=None))
     assert alone.keys() == {"mask", "organ", "other_organs", "box", "mask_words"}
     assert all(torch.equal(alone[key], whole[key]) for key in alone)
-    assert whole.keys() - alone.keys() == {"image", "lesion", "region", "image_words"}
+    assert whole.keys() - alone.keys() == {"image", "lesion", "region", "origin", "image_words"}
     inputs = {stage.name: stage.inputs for stage in method.stages()}
     assert inputs == {"mask": {"labels"}, "paint": {"image", "labels"}}
 

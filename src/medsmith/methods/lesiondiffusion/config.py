@@ -69,8 +69,8 @@ class PaintConfig(BaseModel):
         space: what is diffused: "latent" of the VQGAN (the paper) or "voxels" themselves, folded by space-to-depth.
         amplitude: factor on voxels before noise is added (Chen 2023); latents already have unit variance. Tissues
             differ by a twentieth of model space, so without it unit noise hides texture, margin and density.
-        origin: density that is 0 in the image: that of "water" (the paper), or of the "organ" around the lesion, which
-            words of density are set against.
+        origin: density that is 0 in the image: that of "water" (the paper, and always in latents), or of the "organ"
+            around the lesion, which words of density are set against.
         reach_mm: the inpainted region ends this far outside the mask, so that margins can be synthesized.
         edge: of the mask that LINet is given: "sharp" (the paper), or "reported", as wide as the report's margin.
         norm: of the error: "l1" (equation 5) or "l2".

@@ -24,11 +24,15 @@ far from 0."""
 def origin_hu(level: float | None, config: PaintConfig) -> float:
     """The density that is 0, HU: that of water, or of the organ within ``ORIGINS_HU``.
 
+    In latent space it is water, as in the images that the VQGAN learns.
+
     Args:
         level: of the organ around the lesion, HU; None if unknown.
         config: of LINet.
     """
-    return 0.0 if config.origin == "water" or level is None else float(np.clip(level, *ORIGINS_HU))
+    if config.origin == "water" or config.space == "latent" or level is None:
+        return 0.0
+    return float(np.clip(level, *ORIGINS_HU))
 
 
 def about_origin(image: Field, origin: float) -> Field:

@@ -4,12 +4,13 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from medsmith.cases.case import Case
 from medsmith.data.batches import Example
 from medsmith.data.fingerprint import Fingerprint
-from medsmith.data.hounsfield_scale import model_to_hu
+from medsmith.data.hounsfield_scale import hu_to_model, model_to_hu
 from medsmith.diffusion import derive_seed
 from medsmith.errors import RequestError
 from medsmith.geometry import Geometry
@@ -31,9 +32,14 @@ def template_bank_of(examples: Sequence[Example]) -> Mapping[str, Tensor]:
     if not chosen:
         return {}
     return {
-        "kept_images": torch.stack([example["image"][0].half() for example in chosen]),
+        "kept_images": torch.stack([_about_water(example).half() for example in chosen]),
         "kept_lesions": torch.stack([(example["lesion"][0] > 0.5).to(torch.uint8) for example in chosen]),
     }
+
+
+def _about_water(example: Example) -> Float[Tensor, "s s s"]:
+    """The image of an example in model space as it is stored, with water at 0."""
+    return example["image"][0].float() + hu_to_model(example["origin"].float())
 
 
 def template_from_bank(memory: Mapping[str, Tensor], fingerprint: Fingerprint, seed: int) -> tuple[Case, OrganMap]:

@@ -23,7 +23,7 @@ def training_example(case: Case, config: LesionDiffusionConfig, tables: tuple[Ph
 
     Tensors: "mask", "organ", "other_organs", "box" in LMNet's cube and "mask_words" (attribute, d). A case with an
     image also has "image" (model space about the origin), "lesion" (share inside), "region" (1 where inpainted) in
-    LINet's cube and "image_words".
+    LINet's cube, "origin" (HU) and "image_words".
 
     Args:
         case: with a lesion.
@@ -55,6 +55,7 @@ def training_example(case: Case, config: LesionDiffusionConfig, tables: tuple[Ph
     share, region = linet_mask(covered, image_frame.spacing_mm, lesion.report, config.paint)
     return example | {
         "image": torch.from_numpy(image)[None].half(),
+        "origin": torch.tensor([origin]),
         "lesion": torch.from_numpy(share)[None].half(),
         "region": torch.from_numpy(region.astype(np.uint8))[None],
         "image_words": torch.from_numpy(tables[1].tokens(report_about(lesion.report, origin), "image").vectors),
