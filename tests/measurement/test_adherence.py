@@ -109,6 +109,16 @@ def test_every_judged_attribute_says_how_it_is_measured(name):
     assert MEASURED_BY[name]
 
 
+@pytest.mark.parametrize(
+    ("numbers", "judged"), [({"mean_hu": 40.0}, False), ({"heterogeneity_hu": 3.0}, True), ({}, True)]
+)
+def test_areas_are_judged_where_the_density_variation_can_be_measured(numbers, judged):
+    measured = LesionReport(measured=numbers)
+    asked = LesionReport(features=("presence of decreased density areas", "spiculated margins"))
+    words = [verdict.requested for verdict in compare(asked, measured, ONE)]
+    assert words == (["presence of decreased density areas"] if judged else []) + ["spiculated margins"]
+
+
 DECREASED, INCREASED = "presence of decreased density areas", "presence of increased density areas"
 
 

@@ -262,3 +262,18 @@ def test_the_measures_of_a_slice_do_not_depend_on_its_thickness():
         own = ("area_mm2", "equivalent_diameter_mm", "circularity", "convexity", "spicule_share")
         numbers.append([[lesion.measured[name] for name in own] for lesion in describe_case(flat).lesions])
     assert numbers[0] == numbers[1]
+
+
+@pytest.mark.parametrize(("width", "words"), [(0.8, "well-defined margin"), (5.0, "ill-defined margin")])
+def test_the_margin_of_a_lesion_in_a_wall_is_measured_against_tissue_and_not_against_gas(width, words):
+    """A stomach whose gas reaches around three quarters of a lesion in its wall, against which any edge is sharp."""
+    image, mask = scan_of_ball(np.random.default_rng(0), 11.0, MM, width_mm=width, contrast=70.0, noise=6.0)
+    gas = (np.indices(mask.shape)[0] - mask.shape[0] / 2 > -6) & ~mask
+    image[gas] = -900
+    labels = np.where(mask, 3, np.where(np.indices(mask.shape)[0] > 10, 1, 2)).astype(np.uint8)
+    case = Case(
+        id="a", image=image[None], labels=labels, geometry=Geometry(labels.shape, np.eye(4)), channel_names=("CT",),
+        label_names={"background": 0, "stomach": 1, "liver": 2, "stomach cancer": 3},
+    )  # fmt: skip
+    (lesion,) = describe_case(case).lesions
+    assert (lesion.organ, lesion.surface) == ("stomach", words)

@@ -44,6 +44,16 @@ def test_what_was_asked_for_and_not_measured_is_listed() -> None:
     assert unmeasured(lesion) == ("density_variation", "surface")
 
 
+def test_areas_that_a_small_lesion_cannot_show_are_listed() -> None:
+    areas = "presence of decreased density areas"
+    stone = verdict("features", "stone", "stone", True)
+    lesion = {"requested": {"features": ["stone", areas]}, "measured": {"features": ["stone"]}, "verdicts": [stone]}
+    assert unmeasured(lesion) == ("features",)
+    assert LesionValue("feature", areas, NOT_MEASURED, "", None) in lesion_values(lesion)
+    assert unmeasured(lesion | {"drawn": ["features"]}) == ()
+    assert unmeasured(lesion | {"verdicts": [stone, verdict("features", areas, "", False)]}) == ()
+
+
 @pytest.mark.parametrize(
     ("organ", "cavity", "said"),
     [

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float32, Float64
 from scipy.ndimage import distance_transform_edt
 
 from medsmith.insertion.shape import HALF
+from medsmith.measurement.density import GAS_HU
 from medsmith.reports.vocabulary import SHARP_SURFACES, Density, Surface
 
 SOFT_EDGE_MM = 6.0
@@ -54,6 +55,19 @@ def with_edge(covered: Share, allowed: Mask, spacing: Spacing, width_mm: float) 
     signed = np.where(mask, depth, -distance_to_border(mask, spacing))
     t = np.clip(HALF + signed / width, 0.0, 1.0)
     return np.where(allowed, t**2 * (3.0 - 2.0 * t), 0.0).astype(np.float32)
+
+
+def sharp_beside_gas(share: Share, covered: Share, before: Float32[np.ndarray, "u v w"]) -> Share:
+    """The share of a lesion in a hollow organ, which fades into tissue but not into the gas of the lumen.
+
+    A soft edge of tissue against gas would be hundreds of HU deep: a lesion with holes.
+
+    Args:
+        share: with its edge (``with_edge``).
+        covered: share of each voxel that the lesion covers.
+        before: the scan without the lesion, HU.
+    """
+    return np.where(before < GAS_HU, covered, share)
 
 
 def distance_to_border(others: Mask, spacing: Spacing) -> Float64[np.ndarray, "u v w"]:

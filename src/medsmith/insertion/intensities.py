@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Float64
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 
-from medsmith.measurement.density import CLEAR_VOXELS, FEWEST_CLEAR
+from medsmith.measurement.density import CLEAR_VOXELS, FEWEST_CLEAR, border_mm, zones_of
 from medsmith.reports.schema import LesionReport
 from medsmith.reports.typical import typically_homogeneous
 from medsmith.reports.vocabulary import Feature
@@ -43,6 +43,7 @@ _AREAS: Final[tuple[tuple[Feature, float], ...]] = (
 Spacing = tuple[float, float, float]
 Mask = Bool[np.ndarray, "u v w"]
 Image = Float32[np.ndarray, "u v w"]
+Share = Float32[np.ndarray, "u v w"]
 
 
 def mask_to_synthesize(mask: Mask, spacing: Spacing) -> Mask:
@@ -61,7 +62,7 @@ def lesion_intensities(image: Image, mask: Mask, spacing: Spacing, report: Lesio
     Inside they are those of the image, smoothed by ``BAND_MM``. Nearer than 1.5 mm to the border and beyond it they are
     those of the nearest voxel farther inside. The deviations from their mean are scaled to the texture that the report
     asks for: homogeneous, heterogeneous, with areas of increased or decreased density, or without; of mixed density it
-    has both.
+    has both. Mean and spread are those of the voxels that are measured (``measurement.density``).
     Their standard deviation is ``MOST_HETEROGENEOUS_HU`` at most.
 
     Args:
@@ -72,9 +73,10 @@ def lesion_intensities(image: Image, mask: Mask, spacing: Spacing, report: Lesio
     """
     inside = _inside(mask, spacing)
     smooth = _smooth_within(image, inside, spacing)
-    level = float(smooth[inside].mean())
     nearest = distance_transform_edt(~inside, sampling=spacing, return_distances=False, return_indices=True)
-    texture = _textured((smooth - level)[tuple(nearest)], inside, report)
+    extended, measured = smooth[tuple(nearest)], zones_of(mask, None, spacing, border_mm(spacing)).inside
+    level = float(extended[measured].mean())
+    texture = _textured(extended - level, measured, report)
     return np.asarray(level + texture, np.float32)
 
 
@@ -145,3 +147,28 @@ def shift_to_ct_values(image: Image, mask: Mask, spacing: Spacing, wanted: tuple
     inside = core if core.sum() >= FEWEST_CLEAR else mask
     mean = float(image[inside].mean())
     return float(np.clip(mean, *wanted)) - mean
+
+
+def shift_for_partial_volumes(
+    image: Image, before: Image, share: Share, mask: Mask, spacing: Spacing, wanted: tuple[float, float] | None
+) -> float:
+    """The offset to add to a small lesion of partial volumes alone, so that its blended mean is as wanted.
+
+    A report's mean is measured on the image, where a stone of few voxels is mixed with the tissue around it: what it
+    is made of has to be denser than that. A lesion with enough voxels clear of its border needs no such offset, and
+    its inner voxels would be off by it.
+
+    Args:
+        image: intensities of the lesion, HU.
+        before: the scan without it, HU.
+        share: share of the lesion in each voxel (``edge.with_edge``).
+        mask: voxels of the lesion; not empty.
+        spacing: edges of a voxel, mm.
+        wanted: smallest and largest mean, HU, equal where a value is requested; None leaves the image as it is.
+    """
+    zones = zones_of(mask, None, spacing, border_mm(spacing))
+    if wanted is None or zones.clear:
+        return 0.0
+    inside = share[zones.inside].astype(np.float64)
+    mean = float((before[zones.inside] + inside * (image - before)[zones.inside]).mean())
+    return (float(np.clip(mean, *wanted)) - mean) / float(inside.mean())

@@ -7,7 +7,7 @@ image can show are compared. Contrast agent, for example, is a property of the s
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, final
+from typing import Any, Final, final
 
 import numpy as np
 
@@ -103,7 +103,8 @@ Words that no image shows are left out, and so are those of walls: a measured "l
 whether a lesion is irregular. Organ-specific synonyms ("clear serosal surface") count as one measurement.
 """
 _MIXED, _STONE = "mixed-density", "stone"
-_BOTH_AREAS = {"presence of decreased density areas", "presence of increased density areas"}
+AREAS: Final = ("presence of decreased density areas", "presence of increased density areas")
+"""Features that are told only where the density variation is."""
 _IN_PLACE = ("within the parenchymal organ", "protruding from the parenchymal organ")
 
 
@@ -176,16 +177,21 @@ def _words(requested: LesionReport, measured: LesionReport) -> list[AttributeVer
         measured_words = tuple(word for word in _words_of(getattr(measured, attribute)) if word in COUNTS_AS)
         for word in _words_of(getattr(requested, attribute)):
             found = measured_words + ((_MIXED,) if word == _MIXED and _is_mixed_in_a_wall(measured) else ())
-            if word in COUNTS_AS and (found or attribute == "features"):
+            if word in COUNTS_AS and (found or attribute == "features") and not _hides(measured, word):
                 passed = any(other in COUNTS_AS[word] for other in found)
                 verdicts.append(AttributeVerdict(attribute, word, ", ".join(found), passed))
     return verdicts
 
 
+def _hides(measured: LesionReport, word: str) -> bool:
+    """Whether the word is of areas, in a lesion with too few voxels clear of its border to show any."""
+    return word in AREAS and bool(measured.measured) and "heterogeneity_hu" not in measured.measured
+
+
 def _is_mixed_in_a_wall(measured: LesionReport) -> bool:
     """Whether a lesion in a wall has areas of both densities; its word there tells the mean alone."""
     in_wall = measured.organ is not None and is_hollow(measured.organ)
-    return in_wall and set(measured.features) >= _BOTH_AREAS
+    return in_wall and set(measured.features) >= set(AREAS)
 
 
 def _place(requested: LesionReport, measured: LesionReport) -> list[AttributeVerdict]:

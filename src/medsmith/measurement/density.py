@@ -29,6 +29,8 @@ CLEAR_VOXELS = 1.75
 """Distance from the border, in voxels, beyond which a voxel holds one tissue."""
 FEWEST_CLEAR = 20
 """Fewest voxels that a standard deviation is estimated from."""
+GAS_HU = -200.0
+"""Voxels below it hold gas, whole or in part; no fat is that thin."""
 _FEWEST_SHELL = 30
 _DECILES_APART = 2 * 1.2815515655446004
 
@@ -87,6 +89,7 @@ def measure_density(
     mask: Bool[np.ndarray, "x y z"],
     organ: Bool[np.ndarray, "x y z"] | None,
     spacing: Spacing,
+    beside: Bool[np.ndarray, "x y z"] | None = None,
 ) -> DensityMeasures:
     """Density of one lesion.
 
@@ -96,6 +99,7 @@ def measure_density(
         organ: the organ with the lesion, without other lesions; the lesion's own voxels do not matter. None: all
             surroundings count.
         spacing: voxel edges in mm.
+        beside: voxels against which the margin is measured; None: those of the organ.
 
     Raises:
         ValueError: the mask is empty.
@@ -104,9 +108,10 @@ def measure_density(
         raise ValueError("an empty mask has no density")
     box = region_about(mask, spacing)
     image, mask, organ = image[box].astype(np.float64), mask[box], None if organ is None else organ[box]
+    against = organ if beside is None else beside[box]
     plain = zones_of(mask, organ, spacing, border_mm(spacing))
     noise = noise_of(image, plain.inside, plain.shell, spacing)
-    margin = margin_width(image, mask, organ, spacing, noise)
+    margin = margin_width(image, mask, against, spacing, noise)
     zones = zones_of(mask, organ, spacing, border_mm(spacing, margin))
     surroundings = float(np.median(image[zones.shell])) if zones.shell.any() else None
     mean = float(image[zones.inside].mean())

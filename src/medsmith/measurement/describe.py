@@ -6,12 +6,12 @@ from functools import cached_property
 from typing import Final, final
 
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import Bool, Float32, UInt8
 
 from medsmith.cases.case import Case
 from medsmith.cases.hounsfield import check_units, is_ct
 from medsmith.geometry import Geometry
-from medsmith.measurement.density import measure_density
+from medsmith.measurement.density import GAS_HU, DensityMeasures, measure_density
 from medsmith.measurement.lesions import Lesion, box_around, find_lesions
 from medsmith.measurement.margin import resolves_margin
 from medsmith.measurement.measures import Measures
@@ -19,6 +19,7 @@ from medsmith.measurement.place import REACH_MM, measure_place, organ_mask
 from medsmith.measurement.shape import measure_outline, measure_shape
 from medsmith.measurement.spiculation import spicule_share
 from medsmith.measurement.words import THRESHOLDS, Thresholds, words_from
+from medsmith.reports.organs import is_hollow
 from medsmith.reports.schema import LesionReport, ScanReport
 from medsmith.reports.vocabulary import Enhancement
 
@@ -116,11 +117,23 @@ def measure_lesion(scan: LabeledScan, lesion: Lesion, organ: str | None = None) 
         shape=shape,
         spicule_share=spicule_share(mask[:, :, 0], spacing[:2]) if flat else spicule_share(mask, spacing),
         place=place,
-        density=None if scan.image is None else measure_density(scan.image[box], mask, around, spacing),
+        density=None if scan.image is None else _density(scan.image[box], mask, around, spacing, place.organ),
         enhancement=scan.enhancement,
         spacing_known=scan.geometry.spacing_known,
         margin_resolved=resolves_margin(spacing[:2] if flat else spacing),
     )
+
+
+def _density(
+    image: Float32[np.ndarray, "u v w"],
+    mask: Bool[np.ndarray, "u v w"],
+    around: Bool[np.ndarray, "u v w"] | None,
+    spacing: tuple[float, float, float],
+    organ: str | None,
+) -> DensityMeasures:
+    """Of a lesion in a hollow organ, the margin is measured against tissue: any edge is sharp against gas."""
+    tissue = image >= GAS_HU if organ is not None and is_hollow(organ) else None
+    return measure_density(image, mask, around, spacing, tissue)
 
 
 def _along_patient(edges_mm: tuple[float, float, float], geometry: Geometry) -> tuple[float, float, float]:

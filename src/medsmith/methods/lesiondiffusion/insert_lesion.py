@@ -14,12 +14,13 @@ from jaxtyping import Bool, Float32, UInt8
 from medsmith.diffusion import derive_seed
 from medsmith.insertion.box import Box, intersection
 from medsmith.insertion.ct_values import organ_level, wanted_ct_values
-from medsmith.insertion.edge import edge_width_mm, with_edge
+from medsmith.insertion.edge import edge_width_mm, sharp_beside_gas, with_edge
 from medsmith.insertion.frame import AIR_HU, crop_geometry
 from medsmith.insertion.intensities import (
     lesion_intensities,
     limited_beside,
     mask_to_synthesize,
+    shift_for_partial_volumes,
     shift_to_ct_values,
 )
 from medsmith.insertion.noise_matching import missing_noise
@@ -31,6 +32,7 @@ from medsmith.insertion.write_back import blend
 from medsmith.measurement.assessment import LesionAssessment, assess_lesion
 from medsmith.measurement.describe import LabeledScan
 from medsmith.methods.lesiondiffusion.generator import LesionGenerator
+from medsmith.reports.organs import is_hollow
 from medsmith.reports.schema import LesionReport
 from medsmith.reports.vocabulary import Enhancement
 
@@ -168,9 +170,13 @@ def _attempt(
     width = edge_width_mm(report.surface, report.density)
     contrast = float(image[mask].mean()) - level if level is not None else None
     image += missing_noise(image, before, mask, spacing, derive_seed(seed, "grain"))
-    if width > 0 and contrast is not None:
-        image = limited_beside(image, before, organ & ~mask, contrast)
     share = with_edge(covered, allowed, spacing, width)
+    if report.organ is not None and is_hollow(report.organ):
+        share = sharp_beside_gas(share, covered, before)
+    offset = shift_for_partial_volumes(image, before, share, mask, spacing, wanted)
+    image += np.float32(offset)
+    if (width > 0 or offset != 0) and contrast is not None:
+        image = limited_beside(image, before, organ & ~mask, contrast)
     after = before.copy()
     blend(after, (slice(None), slice(None), slice(None)), image, share, scan.stored)
     parts = scan.organ_map.labels[region], names, crop_geometry(geometry, region), scan.enhancement
