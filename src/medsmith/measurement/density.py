@@ -89,7 +89,7 @@ def measure_density(
     mask: Bool[np.ndarray, "x y z"],
     organ: Bool[np.ndarray, "x y z"] | None,
     spacing: Spacing,
-    beside: Bool[np.ndarray, "x y z"] | None = None,
+    in_wall: bool = False,
 ) -> DensityMeasures:
     """Density of one lesion.
 
@@ -99,7 +99,7 @@ def measure_density(
         organ: the organ with the lesion, without other lesions; the lesion's own voxels do not matter. None: all
             surroundings count.
         spacing: voxel edges in mm.
-        beside: voxels against which the margin is measured; None: those of the organ.
+        in_wall: of a hollow organ, where the margin is measured against tissue: against gas any edge is sharp.
 
     Raises:
         ValueError: the mask is empty.
@@ -108,10 +108,9 @@ def measure_density(
         raise ValueError("an empty mask has no density")
     box = region_about(mask, spacing)
     image, mask, organ = image[box].astype(np.float64), mask[box], None if organ is None else organ[box]
-    against = organ if beside is None else beside[box]
     plain = zones_of(mask, organ, spacing, border_mm(spacing))
     noise = noise_of(image, plain.inside, plain.shell, spacing)
-    margin = margin_width(image, mask, against, spacing, noise)
+    margin = margin_width(image, mask, _beside(image, organ, in_wall), spacing, noise)
     zones = zones_of(mask, organ, spacing, border_mm(spacing, margin))
     surroundings = float(np.median(image[zones.shell])) if zones.shell.any() else None
     mean = float(image[zones.inside].mean())
@@ -127,6 +126,15 @@ def measure_density(
         rim_minus_core_hu=_difference(image, zones.rim, zones.core),
         margin_width_mm=margin,
     )
+
+
+def _beside(
+    image: Float64[np.ndarray, "x y z"], organ: Bool[np.ndarray, "x y z"] | None, in_wall: bool
+) -> list[Bool[np.ndarray, "x y z"]]:
+    """Regions against which a margin is measured, the better ones first."""
+    organs = [] if organ is None else [organ]
+    tissue = image >= GAS_HU
+    return [*(region & tissue for region in organs), tissue] if in_wall else organs
 
 
 def region_about(mask: Bool[np.ndarray, "x y z"], spacing: Spacing) -> tuple[slice, ...]:

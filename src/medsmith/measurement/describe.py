@@ -6,12 +6,12 @@ from functools import cached_property
 from typing import Final, final
 
 import numpy as np
-from jaxtyping import Bool, Float32, UInt8
+from jaxtyping import Float32, UInt8
 
 from medsmith.cases.case import Case
 from medsmith.cases.hounsfield import check_units, is_ct
 from medsmith.geometry import Geometry
-from medsmith.measurement.density import GAS_HU, DensityMeasures, measure_density
+from medsmith.measurement.density import measure_density
 from medsmith.measurement.lesions import Lesion, box_around, find_lesions
 from medsmith.measurement.margin import resolves_margin
 from medsmith.measurement.measures import Measures
@@ -111,29 +111,18 @@ def measure_lesion(scan: LabeledScan, lesion: Lesion, organ: str | None = None) 
     shape = measure_outline(mask, spacing) if flat else measure_shape(mask, spacing)
     place = measure_place(mask, labels, scan.label_names, spacing, lesion.label, organ)
     around = None if place.organ is None else organ_mask(place.organ, labels, scan.label_names)
+    in_wall = place.organ is not None and is_hollow(place.organ)
     return Measures(
         label=lesion.label,
         size_mm=_along_patient(shape.edges_mm, scan.geometry),
         shape=shape,
         spicule_share=spicule_share(mask[:, :, 0], spacing[:2]) if flat else spicule_share(mask, spacing),
         place=place,
-        density=None if scan.image is None else _density(scan.image[box], mask, around, spacing, place.organ),
+        density=None if scan.image is None else measure_density(scan.image[box], mask, around, spacing, in_wall),
         enhancement=scan.enhancement,
         spacing_known=scan.geometry.spacing_known,
         margin_resolved=resolves_margin(spacing[:2] if flat else spacing),
     )
-
-
-def _density(
-    image: Float32[np.ndarray, "u v w"],
-    mask: Bool[np.ndarray, "u v w"],
-    around: Bool[np.ndarray, "u v w"] | None,
-    spacing: tuple[float, float, float],
-    organ: str | None,
-) -> DensityMeasures:
-    """Of a lesion in a hollow organ, the margin is measured against tissue: any edge is sharp against gas."""
-    tissue = image >= GAS_HU if organ is not None and is_hollow(organ) else None
-    return measure_density(image, mask, around, spacing, tissue)
 
 
 def _along_patient(edges_mm: tuple[float, float, float], geometry: Geometry) -> tuple[float, float, float]:

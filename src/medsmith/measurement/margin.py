@@ -5,6 +5,8 @@ fitted to each patch, so that an outline half a millimeter off does not count as
 robust against those where another structure touches the lesion.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from jaxtyping import Bool, Float64, Int
 from scipy import ndimage
@@ -28,7 +30,7 @@ _SCALES = np.geomspace(0.05, 4.0, 40)
 _SHIFTS = np.linspace(-SHIFT_MM, SHIFT_MM, 17)
 _FEWEST = 12
 _MOST = 3000
-_SHARE_IN_ORGAN = 0.95
+_SHARE_BESIDE = 0.95
 
 Directions = Float64[np.ndarray, "p 3"]
 
@@ -41,7 +43,7 @@ def resolves_margin(spacing: tuple[float, ...]) -> bool:
 def margin_width(
     image: Float64[np.ndarray, "x y z"],
     mask: Bool[np.ndarray, "x y z"],
-    organ: Bool[np.ndarray, "x y z"] | None,
+    beside: Sequence[Bool[np.ndarray, "x y z"]],
     spacing: Spacing,
     noise: float,
 ) -> float | None:
@@ -50,7 +52,7 @@ def margin_width(
     Args:
         image: any units.
         mask: one connected lesion.
-        organ: region of the surroundings; profiles that leave it are dropped unless too few remain.
+        beside: regions of the surroundings, the first that enough profiles stay in counts; without one, all profiles.
         spacing: voxel edges in mm.
         noise: standard deviation of the image's noise.
     """
@@ -59,7 +61,7 @@ def margin_width(
     starts, normals = mesh.vertices[spread], mesh.normals[spread]
     distances = _distances(mask, spacing)
     places = starts[:, None] + distances[None, :, None] * normals[:, None]
-    profiles, whole = _profiles(image, mask, organ, np.moveaxis(places / spacing, -1, 0), distances)
+    profiles, whole = _profiles(image, mask, beside, np.moveaxis(places / spacing, -1, 0), distances)
     patches, counts = _patch_means(profiles[whole], normals[whole])
     if not len(patches):
         return None
@@ -81,20 +83,21 @@ def _distances(mask: Bool[np.ndarray, "x y z"], spacing: Spacing) -> Float64[np.
 def _profiles(
     image: Float64[np.ndarray, "x y z"],
     mask: Bool[np.ndarray, "x y z"],
-    organ: Bool[np.ndarray, "x y z"] | None,
+    beside: Sequence[Bool[np.ndarray, "x y z"]],
     at: Float64[np.ndarray, "3 v s"],
     distances: Float64[np.ndarray, " s"],
 ) -> tuple[Float64[np.ndarray, "v s"], Bool[np.ndarray, " v"]]:
-    """A profile per vertex, and which are valid: they leave the lesion once and stay in the image and the organ."""
+    """A profile per vertex, and which are valid: they leave the lesion once and stay in the image and beside it."""
     profiles = ndimage.map_coordinates(image, at, order=1, mode="nearest")
     inside = ndimage.map_coordinates(mask.astype(np.float32), at, order=1, mode="constant") > 0.5
     last = np.array(image.shape)[:, None, None] - 1
     whole = np.asarray(((at >= 0) & (at <= last)).all(axis=(0, 2)))
     whole &= ~inside[:, distances > SHIFT_MM].any(axis=1)
-    if organ is not None:
-        organ_voxels = ndimage.map_coordinates((organ | mask).astype(np.float32), at, order=1, mode="constant") > 0.5
-        staying = whole & (organ_voxels.mean(axis=1) >= _SHARE_IN_ORGAN)
-        whole = staying if staying.sum() >= max(_FEWEST, len(whole) / 10) else whole
+    for region in beside:
+        within = ndimage.map_coordinates((region | mask).astype(np.float32), at, order=1, mode="constant") > 0.5
+        staying = whole & (within.mean(axis=1) >= _SHARE_BESIDE)
+        if staying.sum() >= max(_FEWEST, len(whole) / 10):
+            return np.asarray(profiles, np.float64), staying
     return np.asarray(profiles, np.float64), whole
 
 
