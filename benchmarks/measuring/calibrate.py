@@ -4,9 +4,8 @@ python benchmarks/measuring/gather.py FIT runs/measuring/fit.json
 python benchmarks/measuring/gather.py TEST runs/measuring/test.json
 python benchmarks/measuring/calibrate.py runs/measuring/fit.json runs/measuring/test.json
 
-FIT and TEST are cohorts of ``medsmith phantom ct --size 96`` with different seeds (105 cases of seed 201 and 124 of seed
-202 for the tables as they stand). Writes results.json beside this file and the
-tables of docs/describe.md.
+FIT and TEST are cohorts of ``medsmith phantom ct --size 96`` with different seeds (105 cases of seed 201 and 124 of
+seed 202 for the tables as they stand). Writes results.json beside this file and the tables of docs/describe.md.
 """
 
 import sys
