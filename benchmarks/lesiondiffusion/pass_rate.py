@@ -1,6 +1,6 @@
 """What share of lesions is as asked in every attribute: at the first draw, and after all draws?
 
-    python benchmarks/lesiondiffusion/pass_rate.py RUN TEMPLATES OUT [COUNT]
+    python benchmarks/lesiondiffusion/pass_rate.py RUN TEMPLATES OUT [COUNT] [SEED]
 
 Lesions of any type that the templates have room for, their reports drawn by the rules: what
 
@@ -34,11 +34,11 @@ from medsmith.progress import Advance, ConsoleProgress
 from medsmith.runs.checkpoints import load_method
 
 HERE = Path(__file__).parent
-COUNT = 200
+COUNT, SEED = 200, 0
 Json = Mapping[str, Any]
 
 
-def main(run: str, templates: Path, out: Path, count: int) -> None:
+def main(run: str, templates: Path, out: Path, count: int, seed: int) -> None:
     """Draw the lesions that are missing, and keep the shares."""
     torch.set_num_threads(1)
     method = load_method(run)
@@ -46,7 +46,7 @@ def main(run: str, templates: Path, out: Path, count: int) -> None:
     out.mkdir(parents=True, exist_ok=True)
     claim(out, method.weights_hash)
     with ConsoleProgress().task("lesions", count) as advance:
-        rows = list(drawn(method, templates, out, count, advance))
+        rows = list(drawn(method, templates, out, (count, seed), advance))
     said = {**facts(), "weights": method.weights_hash}
     placed = [row for row in rows if "no place" not in row]
     counts = {"n": len(placed), "no_place": count - len(placed), "most_draws": LesionDiffusionRequest().attempts}
@@ -55,21 +55,23 @@ def main(run: str, templates: Path, out: Path, count: int) -> None:
     print({name: result[name] for name in ("n", "no_place", "passed", "visible")})
 
 
-def drawn(method: LesionDiffusion, templates: Path, out: Path, count: int, advance: Advance) -> Iterator[Json]:
-    """The records of one lesion after the other, kept in OUT."""
+def drawn(
+    method: LesionDiffusion, templates: Path, out: Path, asked: tuple[int, int], advance: Advance
+) -> Iterator[Json]:
+    """The records of one lesion after the other, kept in OUT; asked for are their number and the seed of all."""
+    count, seed = asked
     for number in range(count):
         kept = out / f"{number:04d}.json"
         if not kept.exists():
-            write_json(kept, one_lesion(method, templates, number))
+            write_json(kept, one_lesion(method, templates, derive_seed(seed, "case", number)))
         advance(1, "")
         yield read_json(kept)
 
 
-def one_lesion(method: LesionDiffusion, templates: Path, number: int) -> Json:
+def one_lesion(method: LesionDiffusion, templates: Path, seed: int) -> Json:
     """What the provenance says of a lesion at the first draw and after all draws; or why it has no place."""
     asked = LesionDiffusionRequest(templates=CaseRef(cohort=templates), keep_missed=True)
     once = asked.model_copy(update={"attempts": 1})
-    seed = derive_seed(0, "case", number)
     try:
         first = lesion_of(method, once, seed)
     except RequestError as refusal:
@@ -138,6 +140,7 @@ def type_of(row: Json) -> str:
 
 if __name__ == "__main__":
     try:
-        main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4]) if len(sys.argv) > 4 else COUNT)
+        count, seed = (*map(int, sys.argv[4:]), *(COUNT, SEED)[len(sys.argv[4:]) :])
+        main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), count, seed)
     except MedsmithError as error:
         sys.exit(error.line)
