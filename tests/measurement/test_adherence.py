@@ -109,14 +109,50 @@ def test_every_judged_attribute_says_how_it_is_measured(name):
     assert MEASURED_BY[name]
 
 
+AREAS, MIXED, RING = "presence of decreased density areas", "mixed-density", "ring enhancement"
+
+
 @pytest.mark.parametrize(
-    ("numbers", "judged"), [({"mean_hu": 40.0}, False), ({"heterogeneity_hu": 3.0}, True), ({}, True)]
+    ("numbers", "judged"),
+    [
+        ({"mean_hu": 40.0, "equivalent_diameter_mm": 9.0}, [RING, "spiculated margins"]),
+        ({"heterogeneity_hu": 3.0, "equivalent_diameter_mm": 9.0}, [AREAS, RING, "spiculated margins"]),
+        ({"heterogeneity_hu": 3.0, "equivalent_diameter_mm": 7.0}, [AREAS, RING]),
+        ({}, [AREAS, RING, "spiculated margins"]),
+    ],
 )
-def test_areas_are_judged_where_the_density_variation_can_be_measured(numbers, judged):
-    measured = LesionReport(measured=numbers)
-    asked = LesionReport(features=("presence of decreased density areas", "spiculated margins"))
+def test_what_a_small_lesion_cannot_show_is_not_judged(numbers, judged):
+    """Areas need voxels clear of the border, spicules a radius of 3.6 voxels."""
+    measured = LesionReport(measured=numbers | ({"rim_minus_core_hu": 5.0} if numbers else {}), density="hypodense")
+    asked = LesionReport(features=(AREAS, "spiculated margins"), density=RING)
     words = [verdict.requested for verdict in compare(asked, measured, ONE)]
-    assert words == (["presence of decreased density areas"] if judged else []) + ["spiculated margins"]
+    assert sorted(words) == sorted(judged)
+
+
+@pytest.mark.parametrize(("word", "number"), [(MIXED, "heterogeneity_hu"), (RING, "rim_minus_core_hu")])
+def test_a_density_of_two_parts_is_judged_where_both_can_be_measured(word, number):
+    asked = LesionReport(density=word)
+    assert not compare(asked, LesionReport(density="hypodense", measured={"mean_hu": 40.0}), ONE)
+    assert passed(asked, LesionReport(density="hypodense", measured={number: 1.0})) == {"density": False}
+    assert passed(asked, LesionReport(density=word, measured={number: 90.0})) == {"density": True}
+
+
+def test_a_round_lesion_with_spicules_may_measure_as_irregular():
+    asked = LesionReport(shape=("round-like",), features=("spiculated margins",))
+    spiculated = LesionReport(shape=("irregular",), features=("spiculated margins",))
+    assert passed(asked, spiculated) == {"shape": True, "features": True}
+    assert passed(asked, LesionReport(shape=("irregular",))) == {"shape": False, "features": False}
+    assert passed(LesionReport(shape=("round-like",)), spiculated) == {"shape": False}
+
+
+@pytest.mark.parametrize(
+    ("variation", "contrast", "counts"),
+    [("heterogeneous", 5.0, True), ("heterogeneous", 20.0, False), (None, 5.0, False)],
+)
+def test_a_heterogeneous_lesion_as_dense_as_its_organ_has_parts_on_either_side(variation, contrast, counts):
+    asked = LesionReport(density="isodense", density_variation=variation)
+    measured = LesionReport(density=MIXED, measured={"contrast_hu": contrast, "heterogeneity_hu": 18.0})
+    assert passed(asked, measured) == {"density": counts}
 
 
 DECREASED, INCREASED = "presence of decreased density areas", "presence of increased density areas"

@@ -45,6 +45,12 @@ class Box:
         first, second, third = ((low + high - 1) / 2 for low, high in zip(self.low, self.high, strict=True))
         return first, second, third
 
+    def within(self, region: Region) -> "Box":
+        """The same box in the voxels of a region, which it may leave."""
+        starts = [part.start for part in region]
+        low, high = ([place - start for place, start in zip(end, starts, strict=True)] for end in (self.low, self.high))
+        return Box((low[0], low[1], low[2]), (high[0], high[1], high[2]))
+
     def overlaps(self, other: "Box") -> bool:
         """Whether the two boxes share a voxel."""
         axes = zip(self.low, self.high, other.low, other.high, strict=True)

@@ -34,6 +34,8 @@ EVEN_HU: Final = 34.0
 """Largest distance of the 95th and 5th percentile from the mean where no such areas are asked for."""
 _LARGEST_GAIN: Final = 3.0
 """Largest factor on a texture; a network that paints almost none gives no more than this."""
+_LARGEST_GAIN_OF_AREAS: Final = 5.0
+"""The same for the side of a texture on which areas are asked for."""
 _EDGE_MM: Final = 1.5
 """Depth below the mask's border from which a lesion's intensities are taken, if it is twice as thick."""
 _AREAS: Final[tuple[tuple[Feature, float], ...]] = (
@@ -101,17 +103,17 @@ def _textured(
         return texture * min(1.0, HOMOGENEOUS_HU / spread)
     texture = texture * min(1.0, MOST_HETEROGENEOUS_HU / spread)
     if report.density_variation == "heterogeneous":
-        texture = texture * _gain(HETEROGENEOUS_HU, min(spread, MOST_HETEROGENEOUS_HU))
+        texture = texture * _gain(HETEROGENEOUS_HU, min(spread, MOST_HETEROGENEOUS_HU), _LARGEST_GAIN)
     for feature, sign in _AREAS:
         tail = float(np.percentile(sign * texture[inside], 95))
         asked = feature in report.features or report.density == "mixed-density"
-        factor = _gain(AREAS_HU, tail) if asked else min(1.0, EVEN_HU / max(tail, 1e-6))
+        factor = _gain(AREAS_HU, tail, _LARGEST_GAIN_OF_AREAS) if asked else min(1.0, EVEN_HU / max(tail, 1e-6))
         texture = np.where(sign * texture > 0, texture * factor, texture)
     return texture
 
 
-def _gain(wanted: float, found: float) -> float:
-    return float(np.clip(wanted / max(found, 1e-6), 1.0, _LARGEST_GAIN))
+def _gain(wanted: float, found: float, most: float) -> float:
+    return float(np.clip(wanted / max(found, 1e-6), 1.0, most))
 
 
 def limited_beside(image: Image, before: Image, beside: Mask, contrast: float) -> Image:

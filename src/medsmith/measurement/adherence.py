@@ -11,7 +11,7 @@ from typing import Any, Final, final
 
 import numpy as np
 
-from medsmith.measurement.spiculation import OPENING
+from medsmith.measurement.spiculation import OPENING, resolves_spicules
 from medsmith.measurement.surface import Spacing
 from medsmith.measurement.words import THRESHOLDS
 from medsmith.reports.organs import PROTRUDING_SHARE, is_hollow
@@ -47,7 +47,7 @@ MEASURED_BY: Mapping[str, str] = MappingProxyType(
     {
         "size_mm": "edges of the bounding box",
         "ct_value_hu": "mean clear of the border",
-        "shape": f"sphericity: round-like from {THRESHOLDS.round_sphericity:g}, irregular below",
+        "shape": f"sphericity: round-like from {THRESHOLDS.round_sphericity:g} or with spicules, irregular below",
         "density": (
             f"mean clear of the border against the organ: hypo-, hyperdense from {THRESHOLDS.density_hu:g} HU; "
             "in lungs the mean"
@@ -103,8 +103,16 @@ Words that no image shows are left out, and so are those of walls: a measured "l
 whether a lesion is irregular. Organ-specific synonyms ("clear serosal surface") count as one measurement.
 """
 _MIXED, _STONE = "mixed-density", "stone"
-AREAS: Final = ("presence of decreased density areas", "presence of increased density areas")
-"""Features that are told only where the density variation is."""
+_SPICULATED = "spiculated margins"
+_BOTH_AREAS = ("presence of decreased density areas", "presence of increased density areas")
+NEEDED: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        **dict.fromkeys((*_BOTH_AREAS, _MIXED), "heterogeneity_hu"),
+        **dict.fromkeys(("ring enhancement", _PART_SOLID), "rim_minus_core_hu"),
+        _SPICULATED: "equivalent_diameter_mm",
+    }
+)
+"""Words that a lesion of few voxels cannot show -> the number that tells: missing there, or a diameter too small."""
 _IN_PLACE = ("within the parenchymal organ", "protruding from the parenchymal organ")
 
 
@@ -149,7 +157,7 @@ def compare(
     judges: tuple[Callable[[], list[AttributeVerdict]], ...] = (
         lambda: _size(requested, measured, spacing),
         lambda: _ct_value(requested, measured),
-        lambda: _words(requested, measured),
+        lambda: _words(requested, measured, spacing),
         lambda: _place(requested, measured),
         lambda: _denied(denied, measured),
     )
@@ -171,27 +179,42 @@ def _ct_value(requested: LesionReport, measured: LesionReport) -> list[Attribute
     return [AttributeVerdict("ct_value_hu", requested.ct_value_hu, measured.ct_value_hu, near)]
 
 
-def _words(requested: LesionReport, measured: LesionReport) -> list[AttributeVerdict]:
+def _words(requested: LesionReport, measured: LesionReport, spacing: Spacing) -> list[AttributeVerdict]:
     verdicts = []
     for attribute in ("shape", "density", "density_variation", "surface", "features"):
         measured_words = tuple(word for word in _words_of(getattr(measured, attribute)) if word in COUNTS_AS)
         for word in _words_of(getattr(requested, attribute)):
-            found = measured_words + ((_MIXED,) if word == _MIXED and _is_mixed_in_a_wall(measured) else ())
-            if word in COUNTS_AS and (found or attribute == "features") and not _hides(measured, word):
+            found = measured_words + ((word,) if _is_met_besides(word, requested, measured) else ())
+            if word in COUNTS_AS and (found or attribute == "features") and not _hides(measured, word, spacing):
                 passed = any(other in COUNTS_AS[word] for other in found)
-                verdicts.append(AttributeVerdict(attribute, word, ", ".join(found), passed))
+                verdicts.append(AttributeVerdict(attribute, word, ", ".join(dict.fromkeys(found)), passed))
     return verdicts
 
 
-def _hides(measured: LesionReport, word: str) -> bool:
-    """Whether the word is of areas, in a lesion with too few voxels clear of its border to show any."""
-    return word in AREAS and bool(measured.measured) and "heterogeneity_hu" not in measured.measured
+def _hides(measured: LesionReport, word: str, spacing: Spacing) -> bool:
+    """Whether the lesion has too few voxels, or too few clear of its border, to show what the word says."""
+    numbers = measured.measured
+    if not numbers or word not in NEEDED:
+        return False
+    number = numbers.get(NEEDED[word])
+    return number is None or (word == _SPICULATED and not resolves_spicules(number / 2, spacing))
+
+
+def _is_met_besides(word: str, requested: LesionReport, measured: LesionReport) -> bool:
+    """Whether a word is met though another one was measured, which the rest of the report explains."""
+    if word == _MIXED:
+        return _is_mixed_in_a_wall(measured)
+    if word in _ROUND:  # spicules lower the sphericity of any body
+        return _SPICULATED in requested.features and _SPICULATED in measured.features
+    # A heterogeneous lesion as dense as its organ has parts on either side of it.
+    uneven = requested.density_variation == "heterogeneous" and measured.density == _MIXED
+    return word in _SOFT and uneven and abs(measured.measured.get("contrast_hu", np.inf)) < THRESHOLDS.density_hu
 
 
 def _is_mixed_in_a_wall(measured: LesionReport) -> bool:
     """Whether a lesion in a wall has areas of both densities; its word there tells the mean alone."""
     in_wall = measured.organ is not None and is_hollow(measured.organ)
-    return in_wall and set(measured.features) >= set(AREAS)
+    return in_wall and set(measured.features) >= set(_BOTH_AREAS)
 
 
 def _place(requested: LesionReport, measured: LesionReport) -> list[AttributeVerdict]:

@@ -162,7 +162,7 @@ def zones_of(
     inside = mask & (depth >= (border if clear else deep))
     rim = inside & (depth <= border + RIM_MM) & (depth < depth.max() / 2)
     core = inside & (depth >= depth.max() / 2)
-    return Zones(inside, clear, rim, core, _shell(distance, mask, organ, border))
+    return Zones(inside, clear, rim, core, _shell(distance, mask, organ, (border, border_mm(spacing))))
 
 
 def border_mm(spacing: Spacing, margin_mm: float | None = None) -> float:
@@ -177,14 +177,22 @@ def _shell(
     distance: Float64[np.ndarray, "x y z"],
     mask: Bool[np.ndarray, "x y z"],
     organ: Bool[np.ndarray, "x y z"] | None,
-    border: float,
+    borders: tuple[float, float],
 ) -> Bool[np.ndarray, "x y z"]:
-    """The shell within the organ; if too small, all of the organ nearby; if still too small, the bare shell."""
-    outside = ~mask & (distance >= border)
-    shell = outside & (distance <= border + SHELL_MM)
+    """The shell within the organ; if too small, all of the organ nearby; if still too small, the bare shell.
+
+    Args:
+        distance: of each voxel to the lesion, mm.
+        mask: of the lesion.
+        organ: to stay in.
+        borders: distances within which voxels may be partial volumes: by the margin, and of a sharp one. A margin that
+            seems wider than the organ beside the lesion is none.
+    """
+    outside = ~mask & (distance >= borders[0])
+    shell = outside & (distance <= borders[0] + SHELL_MM)
     if organ is None:
         return shell
-    choices = (shell & organ, outside & organ, shell)
+    choices = (shell & organ, outside & organ, ~mask & (distance >= borders[1]) & organ, shell)
     return next((part for part in choices if part.sum() >= _FEWEST_SHELL), shell)
 
 

@@ -11,8 +11,15 @@ from medsmith.measurement.surface import edge_of, radius_of
 OPENING = 0.15
 """Radius of the opening's ball over the equivalent radius: narrower processes are spicules, wider ones lobes. Of five
 radii tried (.15 to .35) it parts spiculated bodies from lobulated ones best."""
+SMALLEST_VOXELS = 3.6
+"""Radius, in voxels, of the smallest lesion whose mask can hold processes thin enough to count as spicules."""
 _RADIUS_VOXELS = 10
 _LARGEST_GRID = 200_000
+
+
+def resolves_spicules(radius_mm: float, spacing: Sequence[float]) -> bool:
+    """Whether the mask of a lesion of this equivalent radius can hold spicules, on voxels of these edges in mm."""
+    return radius_mm >= SMALLEST_VOXELS * max(spacing)
 
 
 def spicule_share(mask: Bool[np.ndarray, "*axes"], spacing: Sequence[float]) -> float:

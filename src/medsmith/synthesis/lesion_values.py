@@ -6,7 +6,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any, Final, final
 
-from medsmith.measurement.adherence import AREAS, COUNTS_AS, IN_WORDS
+from medsmith.measurement.adherence import COUNTS_AS, IN_WORDS, NEEDED
 from medsmith.reports.wording import density_words, place_words
 from medsmith.synthesis.lesion_numbers import met_by, number_behind
 
@@ -55,29 +55,25 @@ def lesion_values(lesion: Json) -> tuple[LesionValue, ...]:
 def unmeasured(lesion: Json) -> tuple[str, ...]:
     """Attributes that were asked for and could not be measured, so that no verdict tells of them.
 
-    Such as a margin in coarse voxels, one without an edge that could be fitted, or areas in a small lesion. Words that
-    no image shows, and what the rules drew, are left out.
+    Such as a margin in coarse voxels, one without an edge that could be fitted, or spicules of a small lesion. Words
+    that no image shows, and what the rules drew, are left out.
 
     Args:
         lesion: its record in the provenance.
     """
-    judged = {verdict["attribute"] for verdict in lesion.get("verdicts", ())}
-    found = {name for name, value in (lesion.get("measured") or {}).items() if value}
-    passed_over = judged.union(lesion.get("drawn", ()), found)
-    words = tuple(
-        name
-        for name in _MEASURED
-        if name not in passed_over and any(word in COUNTS_AS for word in _listed(lesion["requested"].get(name)))
-    )
-    return (*words, "features") if _hidden_areas(lesion) else words
+    return tuple(name for name in (*_MEASURED, "features") if _hidden(lesion, name))
 
 
-def _hidden_areas(lesion: Json) -> tuple[str, ...]:
-    """The areas of other density that were asked for and that the lesion is too small to show."""
-    if "features" in lesion.get("drawn", ()) or not lesion.get("measured"):
+def _hidden(lesion: Json, name: str) -> tuple[str, ...]:
+    """The words of an attribute that were asked for and that no verdict tells of."""
+    measured = lesion.get("measured") or {}
+    if name in lesion.get("drawn", ()):
         return ()
-    judged = {verdict["requested"] for verdict in lesion.get("verdicts", ()) if verdict["attribute"] == "features"}
-    return tuple(word for word in _listed(lesion["requested"].get("features")) if word in AREAS and word not in judged)
+    judged = {each["requested"] for each in lesion.get("verdicts", ()) if each["attribute"] == name}
+    words = (word for word in _listed(lesion["requested"].get(name)) if word in COUNTS_AS and word not in judged)
+    return tuple(
+        word for word in words if (word in NEEDED and measured) or (name in _MEASURED and not measured.get(name))
+    )
 
 
 def asked_verdicts(lesion: Json) -> tuple[Json, ...]:
@@ -127,8 +123,7 @@ def _asked(lesion: Json) -> Iterator[LesionValue]:
 
 
 def _unmeasured(name: str, lesion: Json) -> LesionValue:
-    words = _hidden_areas(lesion) if name == "features" else _listed(lesion["requested"][name])
-    requested = ", ".join(str(_said(name, lesion, word)) for word in words)
+    requested = ", ".join(str(_said(name, lesion, word)) for word in _hidden(lesion, name))
     return LesionValue(attribute_in_words(name), requested, NOT_MEASURED, "", None)
 
 

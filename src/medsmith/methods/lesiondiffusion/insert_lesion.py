@@ -6,7 +6,7 @@ the cube's region.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, final
+from typing import Any, Final, final
 
 import numpy as np
 from jaxtyping import Bool, Float32, UInt8
@@ -28,14 +28,16 @@ from medsmith.insertion.organ_map import OrganMap, selected
 from medsmith.insertion.regions import allowed_region, target_of
 from medsmith.insertion.rim import with_rim
 from medsmith.insertion.shape import HALF, fitted_share
+from medsmith.insertion.spicules import body_box, with_spicules
 from medsmith.insertion.write_back import blend
 from medsmith.measurement.assessment import LesionAssessment, assess_lesion
 from medsmith.measurement.describe import LabeledScan
 from medsmith.methods.lesiondiffusion.generator import LesionGenerator
 from medsmith.reports.organs import is_hollow
 from medsmith.reports.schema import LesionReport
-from medsmith.reports.vocabulary import Enhancement
+from medsmith.reports.vocabulary import Enhancement, Feature
 
+_SPICULATED: Final[Feature] = "spiculated margins"
 _SMALLEST_SHARE = 0.2
 """Smallest accepted volume of a mask, as a share of the ellipsoid inscribed in the box."""
 
@@ -194,9 +196,14 @@ def _covered(
     """The share of each voxel that the lesion covers, in the region of the intensity cube."""
     frame, image_frame = generator.frames(box, scan.organ_map.geometry)
     field = generator.sample_mask(scan.organ_map, frame, box, report, seed)
-    region = frame.region
+    region, spacing = frame.region, scan.organ_map.geometry.spacing
     allowed = allowed_region(scan.organ_map, report, region) & ~np.isin(scan.labels[region], scan.lesion_values)
+    spiculated = _SPICULATED in report.features
+    share = fitted_share(field, frame, body_box(box) if spiculated else box, allowed, generator.levels)
+    if spiculated:
+        rng = np.random.Generator(np.random.PCG64(derive_seed(seed, "spicules")))
+        share = with_spicules(share, box.within(region), allowed, spacing, rng)
     covered = np.zeros([part.stop - part.start for part in image_frame.region], dtype=np.float32)
     here, there = intersection(region, image_frame.region)
-    covered[there] = fitted_share(field, frame, box, allowed, generator.levels)[here]
+    covered[there] = share[here]
     return covered
