@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from medsmith.cases.cohort import Cohort
 from medsmith.cases.cohort_like import CohortLike, as_cohort
-from medsmith.errors import RequestError, counted
+from medsmith.errors import RequestError
 from medsmith.evaluation.adherence.page import adherence_page
 from medsmith.evaluation.adherence.pairs import LEAST_PAIRS, Maker
 from medsmith.evaluation.adherence.result import Adherence, LabelFidelity, MeasuredAttribute
@@ -184,5 +184,5 @@ def _facts(method: Method, cohorts: Mapping[str, Cohort], space: Path | None, se
     }
     for name in _SHOWN:
         if name in cohorts:
-            lines[name] = f"{counted(len(cohorts[name]), 'case')}, content {cohorts[name].content_hash()}"
+            lines[name] = cohort_line(cohorts[name])
     return lines | ({"anatomy": sha256_of(space)} if space else {})
