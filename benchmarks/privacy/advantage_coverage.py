@@ -16,7 +16,6 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
-from false_alarms_of_patients import nearness
 from jaxtyping import Float64
 from scipy.stats import norm
 
@@ -32,12 +31,22 @@ CASES = (20, 100)
 PATIENTS = ((20, 4),)
 """Patients of each kind, and slices of each."""
 
+OF_PATIENTS = 0.5
+"""Share of the variance that is that of patients."""
+
 Values = Float64[np.ndarray, " n"]
 
 
 def shift_of(advantage: float) -> float:
     """Between two normal distributions of variance 1 whose cumulative ones differ by the advantage at most."""
     return float(2 * norm.ppf((1 + advantage) / 2))
+
+
+def nearness(rng: np.random.Generator, patients: int, slices: int) -> Values:
+    """Of all slices, those of a patient one after the other; variance 1."""
+    shared = np.repeat(rng.normal(scale=np.sqrt(OF_PATIENTS), size=patients), slices)
+    values: Values = shared + rng.normal(scale=np.sqrt(1 - OF_PATIENTS), size=patients * slices)
+    return values
 
 
 def resampled(members: Values, others: Values, rng: np.random.Generator) -> tuple[float, float]:

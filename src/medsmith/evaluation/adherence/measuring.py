@@ -15,7 +15,7 @@ from medsmith.evaluation.adherence.pairs import LEAST_PAIRS, Maker
 from medsmith.evaluation.adherence.result import Adherence, LabelFidelity, MeasuredAttribute
 from medsmith.evaluation.adherence.statistics import AttributeResult, corrected
 from medsmith.evaluation.kept_folder import folder_key
-from medsmith.evaluation.pages.earlier_report import check_same_report
+from medsmith.evaluation.pages.earlier_report import check_same_report, cohort_line
 from medsmith.evaluation.pages.page import check_results_folder, write_page
 from medsmith.formats.atomic import remove_temporary_files, remove_temporary_files_below, sha256_of, write_json
 from medsmith.formats.lock import hold_output
