@@ -16,7 +16,7 @@ import micro
 from box_cohorts import a_case, make_cohort
 from medsmith import Budget, train
 from medsmith.cases.cohort import Cohort
-from medsmith.errors import CohortError, RunError
+from medsmith.errors import CohortError, RunError, counted
 from medsmith.evaluation.downstream import UtilityOptions, networks, segmenter, summary_lines
 from medsmith.evaluation.downstream.arms import plan_arms
 from medsmith.evaluation.downstream.forecast import steps_line
@@ -137,11 +137,21 @@ def test_test_patients_with_empty_masks_are_told_in_the_summary(cohorts, finishe
 
 def test_the_devices_that_computed_the_results_are_named(cohorts, finished, tmp_path):
     out = shutil.copytree(finished, tmp_path / "out")
-    assert json.loads((out / "utility.json").read_text())["facts"]["device"] == "cpu"
+    here = f"cpu, {counted(torch.get_num_threads(), 'thread')}"
+    assert json.loads((out / "utility.json").read_text())["facts"]["device"] == here
     for name, record in (("real-0", {"device": "cuda"}), ("synthetic-0", {})):
         path = out / "networks" / "3-1" / f"{name}.json"
         keep_part(path, record | {"cases": json.loads(path.read_text())["cases"]})
-    assert of_all(cohorts, out).facts["device"] == "cpu (12 networks), cuda (1 network), unknown (1 network)"
+    assert of_all(cohorts, out).facts["device"] == f"{here} (12 networks), cuda (1 network), unknown (1 network)"
+
+
+def test_a_network_that_a_gpu_trained_is_one_of_the_gpu(cohorts, finished, tmp_path, monkeypatch):
+    out = shutil.copytree(finished, tmp_path / "out")
+    path = out / "networks" / "3-1" / "synthetic-0.json"
+    path.unlink()
+    monkeypatch.setattr(networks, "usual_device", lambda: "cuda")
+    of_all(cohorts, out)
+    assert json.loads(path.read_text())["device"] == "cuda"
 
 
 def test_results_of_other_settings_are_not_mixed(cohorts, finished):

@@ -30,6 +30,7 @@ from medsmith.evaluation.downstream.separation import only_cases
 from medsmith.evaluation.downstream.subsets import ALL
 from medsmith.evaluation.kept_parts import keep_part, kept_part
 from medsmith.formats.json_file import read_json
+from medsmith.machine import usual_device
 from medsmith.progress import Progress
 
 FOLDER = "networks"
@@ -143,12 +144,18 @@ def train_missing(
                 advance,
                 material.augmentation(job.arm, mirror),
             )
-            device = str(next(network.parameters()).device.type)
-            keep_part(job.path(out), {"device": device, "cases": _measured(network, material, options.tolerance)})
+            measured = _measured(network, material, options.tolerance)
+            keep_part(job.path(out), {"device": _trained_on(), "cases": measured})
+
+
+def _trained_on() -> str:
+    """Where networks are trained; the weights of those on a CPU depend on its number of threads."""
+    device = usual_device()
+    return f"{device}, {counted(torch.get_num_threads(), 'thread')}" if device == "cpu" else device
 
 
 def devices_line(out: Path, jobs: Iterable[Job]) -> str:
-    """Where kept results were computed: ``cpu``, or ``cpu (2 networks), cuda (12 networks)``."""
+    """Where networks were trained: ``cuda``, or ``cpu, 1 thread (2 networks), cuda (12 networks)``."""
     counts = Counter(str(read_json(job.path(out)).get("device", "unknown")) for job in jobs)
     if len(counts) == 1:
         return next(iter(counts))
