@@ -81,20 +81,16 @@ def drawn(asked: argparse.Namespace, cohort: Cohort, steps: int) -> Cohort:
 
 
 def picture(record: dict[str, Any]) -> bytes:
-    """Both curves with their intervals, the false alarms and the level of chance."""
+    """The share of copies with its interval, and the advantage with the level that chance reaches."""
     figure = Figure(figsize=(6.4, 3.4), layout="constrained")
     axes = figure.add_subplot()
     steps = [row["steps"] for row in record["rows"]]
-    curves = (
-        ("copies among drawn cases", [row["flagged"] for row in record["rows"]], SYNTHETIC, "o-"),
-        ("membership advantage", [row["membership"]["advantage"] for row in record["rows"]], REAL, "s--"),
-    )
-    for name, found, color, style in curves:
-        values = [each["value"] for each in found]
-        errors = [[value - each["low"] for value, each in zip(values, found, strict=True)],
-                  [each["high"] - value for value, each in zip(values, found, strict=True)]]  # fmt: skip
-        axes.errorbar(steps, values, yerr=errors, fmt=style, color=color, capsize=3, label=name)
-    chance = [row["membership"]["advantage_by_chance"] for row in record["rows"]]
+    flagged, told = ([row[name] for row in record["rows"]] for name in ("flagged", "membership"))
+    errors = [[each["value"] - each["low"] for each in flagged], [each["high"] - each["value"] for each in flagged]]
+    shares = [each["value"] for each in flagged]
+    axes.errorbar(steps, shares, yerr=errors, fmt="o-", color=SYNTHETIC, capsize=3, label="copies among drawn cases")
+    axes.plot(steps, [each["advantage"]["value"] for each in told], "s--", color=REAL, label="membership advantage")
+    chance = [each["advantage_by_chance"] for each in told]
     axes.plot(steps, chance, ":", color=REAL, label="membership advantage by chance (95 %)")
     axes.set(xscale="log", xlabel="training steps of each stage", ylabel="share", ylim=(0, 1.02), xticks=steps)
     axes.set_xticklabels(list(map(str, steps)))

@@ -1,4 +1,4 @@
-"""Writes the measured detection, the copying over training time and the false alarms of patients into docs/privacy.md.
+"""Writes what is measured of copies and membership into docs/privacy.md.
 
 Run: python benchmarks/privacy/write_table.py
 """
@@ -55,7 +55,6 @@ def copying() -> Iterator[str]:
     yield ""
     yield "One training, continued step by step; cases drawn after each without any check. Copies lie above the limit"
     yield "of held-out real cases of other scenes. Membership advantage: beside it, in brackets, what chance reaches."
-    yield "Intervals of the advantage that are called a percentile bootstrap in the record lie too high (see above)."
     for path in sorted(HERE.glob("copying-*.json")):
         found = json.loads(path.read_text())
         machine, size = found["facts"], found["size"]
@@ -68,8 +67,8 @@ def copying() -> Iterator[str]:
         yield "| steps of a stage | copies | training cases copied | copied lesion regions | membership advantage |"
         yield "|---|---|---|---|---|"
         for row in found["rows"]:
-            advantage, chance = row["membership"]["advantage"], row["membership"]["advantage_by_chance"]
-            level = f"{advantage['value']:.2f} ({advantage['low']:.2f} to {advantage['high']:.2f}; {chance:.2f})"
+            advantage, chance = row["membership"]["advantage"]["value"], row["membership"]["advantage_by_chance"]
+            level = f"{advantage:.2f} ({chance:.2f})"
             lesions = share(row["lesion_regions"]) if row["lesion_regions"] else "-"
             cells = [share(row["flagged"]), share(row["training_cases_copied"]), lesions, level]
             yield _row(str(row["steps"]), cells)
@@ -93,6 +92,25 @@ def patients() -> Iterator[str]:
     yield f"{found['trials']:,} trials; {machine['machine']}, {machine['date']}; `{machine['command']}`."
 
 
+def advantage() -> Iterator[str]:
+    """How often the interval of the advantage holds the true one, by advantage_coverage.json."""
+    found = json.loads((HERE / "advantage_coverage.json").read_text())
+    heads = ["true advantage", "held", "held by plain resampling"]
+    yield _row("cases of either kind", heads)
+    yield "|---|" + "---|" * len(heads)
+    for row in found["cases"]:
+        shares = [percent(row[measure]) for measure in ("held", "held_by_plain_resampling")]
+        yield _row(f"{row['cases']}, each of another patient", [f"{row['advantage']:g}", *shares])
+    for row in found["patients"]:
+        yield _row(
+            f"{row['patients']} patients, {row['slices']} slices of each, `--group`",
+            [f"{row['advantage']:g}", percent(row["held"]), "-"],
+        )
+    yield ""
+    machine = found["machine"]
+    yield f"{found['trials']:,} trials; {machine['machine']}, {machine['date']}; `{machine['command']}`."
+
+
 def percent(estimate: Mapping[str, Any]) -> str:
     """A share with its interval."""
     value, low, high = (f"{100 * estimate[key]:.1f}" for key in ("value", "low", "high"))
@@ -111,8 +129,9 @@ def replaced(page: str, name: str, new: Iterable[str]) -> str:
 
 
 def main() -> None:
-    """Replace both blocks."""
+    """Replace the blocks."""
     page = replaced(PAGE.read_text(), "patients", patients())
+    page = replaced(page, "advantage", advantage())
     PAGE.write_text(replaced(page, "measured", (*lines(), *copying())))
 
 

@@ -1,6 +1,7 @@
 """The papers' tables in shape: declared consistently, judged by intervals, made by one command that continues."""
 
 import re
+import shutil
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -226,6 +227,7 @@ def test_one_folder_takes_one_paper_scale_and_set_of_cohorts(tmp_path, monkeypat
     real, other = (phantom("breast", tmp_path / f"real-{seed}", 8, seed=seed, size=32) for seed in (0, 1))
     test = phantom("breast", tmp_path / "test", 8, seed=2, size=32)
     out, first = tmp_path / "out", dict[str, Any](paper="pig", real=real, test=test)
+    renamed = [_renamed(each, tmp_path / f"renamed-{each.root.name}") for each in (real, test)]
     with pytest.raises(KeyboardInterrupt):
         bench(**first, out=out)
     settings = (out / "settings.json").read_bytes()
@@ -233,13 +235,25 @@ def test_one_folder_takes_one_paper_scale_and_set_of_cohorts(tmp_path, monkeypat
         ({"paper": "mddpm"}, "paper"),
         ({"scale": "cpu"}, "scale"),
         ({"test": other}, "test cases"),
-        ({"real": None, "test": None}, "test cases, train cases"),
+        (
+            {"real": None, "test": None},
+            "test cases, test labels and channels, train cases, train labels and channels",
+        ),
+        ({"real": renamed[0], "test": renamed[1]}, "test labels and channels, train labels and channels"),
     ):
         with pytest.raises(RunError, match=re.escape(f"{out}: holds results of other settings ({named})")):
             bench(**{**first, **change}, out=out)
     assert {path.name: path.read_bytes() for path in out.iterdir()} == {"settings.json": settings}
     with pytest.raises(KeyboardInterrupt):
         bench(**first, out=out)
+
+
+def _renamed(cohort, root):
+    """The same files, whose lesions are called otherwise."""
+    path = shutil.copytree(cohort.root, root) / "dataset.json"
+    path.write_text(path.read_text().replace('"lesion"', '"cyst"'))
+    assert Cohort.open(root).content_hash() == cohort.content_hash()
+    return Cohort.open(root)
 
 
 def test_a_folder_of_something_else_gets_no_tables(tmp_path):

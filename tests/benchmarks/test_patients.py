@@ -145,12 +145,12 @@ def test_expressions_that_do_not_find_the_patients_are_refused_before_anything_i
         ),
         (plain, "(", RequestError, "--group: '(' is no regular expression"),
         (plain, "p", RequestError, "--group: 'p' does not match 30 ids: t0-0-0"),
-        (plain, "(x?)", RequestError, "--group: '(x?)' finds an empty name in 6 ids: p0-0-0"),
+        (plain, "(x?)", RequestError, "--group: '(x?)' finds an empty name in 30 ids: t0-0-0"),
         (
             both,
             PATIENT,
             CohortError,
-            "both: 6 patients with training cases as well (p0); held-out",
+            "both: 6 patients have training cases as well (p0); no patient on both sides",
         ),
         (few, PATIENT, CohortError, "few: 10 cases of 7 patients; at least 8 to test on"),
     ):

@@ -15,7 +15,8 @@ import torch
 import micro
 from box_cohorts import a_case, make_cohort
 from medsmith import Budget, train
-from medsmith.errors import CohortError, RunError
+from medsmith.cases.cohort import Cohort
+from medsmith.errors import CohortError, RunError, counted
 from medsmith.evaluation.downstream import UtilityOptions, networks, segmenter, summary_lines
 from medsmith.evaluation.downstream.arms import plan_arms
 from medsmith.evaluation.downstream.forecast import steps_line
@@ -31,6 +32,7 @@ from medsmith.evaluation.downstream.tables import points
 from medsmith.evaluation.downstream.utility import utility
 from medsmith.evaluation.downstream.wording import size_lines
 from medsmith.evaluation.fidelity.bootstrap import Estimate
+from medsmith.evaluation.kept_parts import DIGEST, keep_part
 from medsmith.methods import method_class
 from quick_utility import QUICK, of_all, three_cohorts
 
@@ -135,11 +137,21 @@ def test_test_patients_with_empty_masks_are_told_in_the_summary(cohorts, finishe
 
 def test_the_devices_that_computed_the_results_are_named(cohorts, finished, tmp_path):
     out = shutil.copytree(finished, tmp_path / "out")
-    assert json.loads((out / "utility.json").read_text())["facts"]["device"] == "cpu"
+    here = f"cpu, {counted(torch.get_num_threads(), 'thread')}"
+    assert json.loads((out / "utility.json").read_text())["facts"]["device"] == here
     for name, record in (("real-0", {"device": "cuda"}), ("synthetic-0", {})):
         path = out / "networks" / "3-1" / f"{name}.json"
-        path.write_text(json.dumps(record | {"cases": json.loads(path.read_text())["cases"]}))
-    assert of_all(cohorts, out).facts["device"] == "cpu (12 networks), cuda (1 network), unknown (1 network)"
+        keep_part(path, record | {"cases": json.loads(path.read_text())["cases"]})
+    assert of_all(cohorts, out).facts["device"] == f"{here} (12 networks), cuda (1 network), unknown (1 network)"
+
+
+def test_a_network_that_a_gpu_trained_is_one_of_the_gpu(cohorts, finished, tmp_path, monkeypatch):
+    out = shutil.copytree(finished, tmp_path / "out")
+    path = out / "networks" / "3-1" / "synthetic-0.json"
+    path.unlink()
+    monkeypatch.setattr(networks, "usual_device", lambda: "cuda")
+    of_all(cohorts, out)
+    assert json.loads(path.read_text())["device"] == "cuda"
 
 
 def test_results_of_other_settings_are_not_mixed(cohorts, finished):
@@ -147,6 +159,20 @@ def test_results_of_other_settings_are_not_mixed(cohorts, finished):
         of_all(cohorts, finished, config=QUICK.model_copy(update={"steps": 4}))
     with pytest.raises(RunError, match=r"of other settings \(options\)"):
         of_all(cohorts, finished, weight=0.5)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [('"mass": 1', '"cyst": 1'), ('"ultrasound"', '"MR"')], ids=["label", "channel"]
+)
+def test_other_names_in_the_cohorts_are_other_settings(cohorts, finished, tmp_path, old, new):
+    for cohort in cohorts:
+        path = shutil.copytree(cohort.root, tmp_path / cohort.root.name) / "dataset.json"
+        assert old in path.read_text()
+        path.write_text(path.read_text().replace(old, new))
+    renamed = [Cohort.open(tmp_path / cohort.root.name) for cohort in cohorts]
+    assert [each.content_hash() for each in renamed] == [each.content_hash() for each in cohorts]
+    with pytest.raises(RunError, match=r"holds results of other settings \(labels and channels\)"):
+        of_all(renamed, finished)
 
 
 def test_every_setting_that_differs_is_named(tmp_path):
@@ -191,29 +217,35 @@ def test_how_long_the_networks_take(seconds, said):
     assert steps_line(500, seconds, noon) == f"{said}, and the time of the tests{shorter if seconds > 2.4 else ''}"
 
 
-@pytest.mark.parametrize("damage", ["another digit", "truncated"])
+@pytest.mark.parametrize("damage", ["another digit", "truncated", "no digest"])
 def test_a_damaged_result_is_measured_anew(cohorts, finished, tmp_path, damage, caplog):
     out = shutil.copytree(finished, tmp_path / "out")
     files = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
     path = out / "networks" / "3-1" / "synthetic-0.json"
     whole = path.read_text()
-    path.write_text(whole[:99] if damage == "truncated" else whole.replace('"hd95": [', '"hd95": [\n1', 1))
+    path.write_text(
+        {
+            "another digit": whole.replace('"hd95": [', '"hd95": [\n1', 1),
+            "truncated": whole[:99],
+            "no digest": json.dumps({name: value for name, value in json.loads(whole).items() if name != DIGEST}),
+        }[damage]
+    )
     of_all(cohorts, out)
     assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == files
     assert caplog.messages == [f"{path}: is damaged, or not what this version writes, and is made anew"]
 
 
 @pytest.mark.parametrize("damage", ["other cases", "a word in place of a share"])
-def test_a_result_of_an_earlier_version_that_is_damaged_is_named(cohorts, finished, tmp_path, damage):
+def test_a_result_of_other_measures_is_named(cohorts, finished, tmp_path, damage):
     out = shutil.copytree(finished, tmp_path / "out")
     path = out / "networks" / "3-1" / "synthetic-0.json"
     if damage == "other cases":
-        path.write_text('{"cases": {"case-000": {}}}')
+        keep_part(path, {"cases": {"case-000": {}}})
     else:
         record = json.loads(path.read_text())
-        del record["sha256"]
+        del record[DIGEST]
         next(iter(record["cases"].values()))["dice"][0] = "high"
-        path.write_text(json.dumps(record))
+        keep_part(path, record)
     with pytest.raises(RunError, match=r"synthetic-0.json: does not hold the measures of every test case; delete it"):
         of_all(cohorts, out)
 

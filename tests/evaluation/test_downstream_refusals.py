@@ -125,8 +125,38 @@ def test_one_process_writes_results(cohorts, tmp_path):
 
 
 def test_a_patient_in_both_cohorts_is_refused(cohorts, tmp_path):
-    with pytest.raises(CohortError, match="5 patients are among those of the training cases, too \\(000\\)"):
+    with pytest.raises(CohortError, match=r"5 patients have training cases as well \(000\)"):
         of_all(cohorts, tmp_path / "out", group=r"case-(\d+)")
+
+
+@pytest.mark.parametrize("place", ["more", "training"])
+def test_a_patient_of_another_cohort_is_refused_and_so_is_an_id_without_one(cohorts, tmp_path, place):
+    real, synthetic, test = cohorts
+    patients = {"real": real, "test": test, "same": test, "nameless": test}
+    names = {"real": "p{}0", "test": "p{}1", "same": "p{}1-more", "nameless": "x{}"}
+    given = {each: _renamed(tmp_path / each, cohort, names[each], seed) for seed, (each, cohort) in
+             enumerate(patients.items())}  # fmt: skip
+    for each, error, words in (
+        ("same", CohortError, r"5 patients have training cases as well \(p01\)"),
+        ("nameless", RequestError, "does not match 5 ids: x0"),
+    ):
+        with pytest.raises(error, match=words):
+            utility(given["real"], synthetic, given["test"], tmp_path / "out", config=QUICK,
+                    options=UtilityOptions(group=r"p\d+"), **{place: given[each]})  # fmt: skip
+    assert not (tmp_path / "out").exists()
+
+
+def _renamed(root, source, name, seed):
+    """The cases of a cohort by other names, with other gray values."""
+    cohort = Cohort.create(
+        root, channel_names=source.channel_names, label_names=source.label_names, file_ending=source.file_ending
+    )
+    noise = np.random.default_rng(seed)
+    for number, case in enumerate(source):
+        image = noise.integers(0, 255, case.image.shape).astype(case.image.dtype)
+        cohort.write(replace(case, id=name.format(number), image=image, provenance=None))
+    cohort.finish()
+    return Cohort.open(root)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from box_cohorts import make_cohort
 from fake_nnunet import fake_environment
+from medsmith.cases.cohort import Cohort
 from medsmith.cli import main
 from medsmith.errors import CohortError, RequestError, RunError
 from medsmith.evaluation.downstream.result import GAIN, WITHHELD
@@ -194,7 +195,7 @@ def test_test_cases_are_kept_apart_as_in_utility(cohorts, fake, tmp_path):
     leaky = make_cohort(tmp_path / "leaky", 5, 5, copies=[test[test.ids[3]]])
     with pytest.raises(CohortError, match=r"1 test image is among the real ones \(case-003 is copy-000\)"):
         of_all((leaky, synthetic, test), tmp_path / "out")
-    with pytest.raises(CohortError, match="5 patients are among those of the training cases"):
+    with pytest.raises(CohortError, match=r"5 patients have training cases as well \(000\)"):
         of_all(cohorts, tmp_path / "out", group=r"case-(\d+)")
     with pytest.raises(CohortError, match="generator's ones"):
         nnunet_utility(
@@ -204,6 +205,30 @@ def test_test_cases_are_kept_apart_as_in_utility(cohorts, fake, tmp_path):
         of_all(cohorts, real.root / "out")
     assert not (tmp_path / "out").exists()
     assert not (fake / "calls.txt").exists()
+
+
+def test_other_names_in_the_cohorts_are_other_settings(fake, tmp_path):
+    of_cohorts = tuple(make_cohort(tmp_path / str(seed), 5 + seed % 2, seed, synthetic=seed == 1) for seed in range(3))
+    of_all(of_cohorts, tmp_path / "out")
+    for cohort in of_cohorts:
+        path = cohort.root / "dataset.json"
+        path.write_text(path.read_text().replace('"mass"', '"cyst"'))
+    renamed = tuple(Cohort.open(cohort.root) for cohort in of_cohorts)
+    with pytest.raises(RunError, match=r"other settings \(labels and channels\)"):
+        of_all(renamed, tmp_path / "out")
+    assert fake.exists()
+
+
+def test_a_damaged_result_is_measured_anew(cohorts, fake, tmp_path, caplog):
+    out = tmp_path / "out"
+    of_all(cohorts, out)
+    path, done = out / "networks" / "all-0" / "real-0.json", len(calls(fake))
+    whole = path.read_bytes()
+    path.write_bytes(whole.replace(b'"dice": [', b'"dice": [\n1', 1))
+    of_all(cohorts, out)
+    assert path.read_bytes() == whole
+    assert caplog.messages == [f"{path}: is damaged, or not what this version writes, and is made anew"]
+    assert len(calls(fake)) == done  # it is measured on the predictions that are there
 
 
 def test_what_nnunet_cannot_do_is_refused(cohorts, fake, tmp_path):

@@ -21,6 +21,7 @@ from medsmith.errors import CohortError, GeometryError, RequestError, RunError, 
 from medsmith.evaluation.downstream.loaded_cohort import hash_of
 from medsmith.formats.folders import check_disjoint_folders
 from medsmith.methods.base import Method
+from medsmith.preparation.patients_apart import check_patients_apart
 from medsmith.preparation.split import held_out_ids, patient_groups
 from medsmith.progress import Progress
 
@@ -221,10 +222,5 @@ def _check_patients(inputs: Inputs, group: str | None) -> None:
     if len(withheld) < LEAST_PATIENTS:
         found = f"{len(withheld)} withheld {'slice' if group is None else 'patient'}"
         raise CohortError(inputs.withheld.root, found, "a standard error needs two", "withhold more")
-    if group is None:
-        return
-    for name, cohort in (("labeled", inputs.labeled), ("unlabeled", inputs.unlabeled)):
-        shared = sorted(withheld & patient_groups(cohort.ids, group).keys())
-        if shared:
-            found = f"patient {shared[0]} has {name} and withheld cases"
-            raise CohortError(cohort.root, found, "withheld patients are others", "split the cohorts by patient")
+    others = {"labeled": inputs.labeled.ids, "unlabeled": inputs.unlabeled.ids}
+    check_patients_apart(inputs.withheld.root, inputs.withheld.ids, others, group)

@@ -16,8 +16,9 @@ from medsmith.benchmarks.scales import Scale, find_scale
 from medsmith.cases.cohort import Cohort
 from medsmith.cases.cohort_like import CohortLike, as_cohort
 from medsmith.errors import CohortError, RequestError, RunError
-from medsmith.evaluation.downstream.inputs import SETTINGS, check_complete, check_settings
+from medsmith.evaluation.downstream.inputs import NAMES, SETTINGS, check_complete, check_settings
 from medsmith.evaluation.downstream.separation import check_hashes, read_keys
+from medsmith.evaluation.kept_folder import names_line
 from medsmith.evaluation.pages.earlier_report import cohort_line
 from medsmith.evaluation.pages.page import check_results_folder, write_page
 from medsmith.formats.atomic import is_free, remove_temporary_files, remove_temporary_files_below, write_json
@@ -93,7 +94,9 @@ def bench(
 def _settings(paper: Paper, scale: Scale, given: Mapping[str, Cohort], group: str | None) -> dict[str, str]:
     """What all that lies in the folder of a run depends on; cohorts that are not given are phantoms, by both names."""
     cohorts = {f"{name} cases": cohort_line(each) for name, each in given.items()}
-    return {"paper": paper.name, "scale": scale.name, **cohorts, **({} if group is None else {"group": group})}
+    names = {f"{name} {NAMES}": names_line(each) for name, each in given.items()}
+    groups = {} if group is None else {"group": group}
+    return {"paper": paper.name, "scale": scale.name, **cohorts, **names, **groups}
 
 
 def _check_own(out: Path) -> None:

@@ -1,4 +1,4 @@
-"""Names of folders that keep finished parts of a report."""
+"""What tells finished parts of a report from those of other cohorts."""
 
 import hashlib
 import json
@@ -16,5 +16,14 @@ def folder_key(facts: Mapping[str, str], cohorts: Iterable[Cohort]) -> str:
         facts: they name the content of the cohorts' files.
         cohorts: whose names of labels and channels, which that content lacks, decide the parts too.
     """
-    names = [[dict(each.label_names), list(each.channel_names)] for each in cohorts]
+    names = list(map(_names, cohorts))
     return hashlib.sha256(json.dumps([dict(facts), names], sort_keys=True).encode()).hexdigest()[:_DIGITS]
+
+
+def names_line(cohort: Cohort) -> str:
+    """Names and values of its labels and names of its channels, which the content of its files lacks."""
+    return json.dumps(_names(cohort), sort_keys=True)
+
+
+def _names(cohort: Cohort) -> list[object]:
+    return [dict(cohort.label_names), list(cohort.channel_names)]

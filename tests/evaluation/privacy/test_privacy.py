@@ -92,7 +92,7 @@ def test_patients_that_do_not_fit_are_refused(cohorts, tmp_path, capsys):
     call = ["privacy", folders["synthetic"], "--training", folders["training"], "--out", str(tmp_path / "out")]
     both = [*call, "--held-out", folders["held"]]
     for arguments, said in (
-        ([*both, "--group", r"\d+"], "12 patients with training cases as well (0)"),
+        ([*both, "--group", r"\d+"], "12 patients have training cases as well (0)"),
         ([*both, "--group", "t"], "--group: 't' does not match 12 ids"),
         ([*call, "--group", r"\w\d+"], "--group: there is no held-out cohort"),
     ):

@@ -35,6 +35,7 @@ from medsmith.evaluation.downstream.segmenter import (
 from medsmith.evaluation.downstream.separation import ImageKeys, check_hashes
 from medsmith.evaluation.fidelity.bootstrap import mean_of_few
 from medsmith.evaluation.kept_parts import keep_part, kept_part, warn_damaged
+from medsmith.evaluation.pages.earlier_report import cohort_line
 from medsmith.formats.atomic import sha256_of, write_bytes
 from medsmith.progress import Progress
 from medsmith.runs.checkpoints import load_strict, pack, read_tensors
@@ -81,7 +82,7 @@ class RealCases:
     def facts(self) -> Mapping[str, str]:
         """What decides the networks."""
         cohorts = {"segmenter's training cohort": self.training, "test cohort": self.test}
-        lines = {name: f"{counted(len(each), 'case')}, content {each.content_hash()}" for name, each in cohorts.items()}
+        lines = {name: cohort_line(each) for name, each in cohorts.items()}
         return {**lines, "segmenter": json.dumps(self.config.model_dump(), sort_keys=True)}
 
 

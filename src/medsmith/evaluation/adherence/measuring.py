@@ -9,13 +9,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from medsmith.cases.cohort import Cohort
 from medsmith.cases.cohort_like import CohortLike, as_cohort
-from medsmith.errors import RequestError, counted
+from medsmith.errors import RequestError
 from medsmith.evaluation.adherence.page import adherence_page
 from medsmith.evaluation.adherence.pairs import LEAST_PAIRS, Maker
 from medsmith.evaluation.adherence.result import Adherence, LabelFidelity, MeasuredAttribute
 from medsmith.evaluation.adherence.statistics import AttributeResult, corrected
 from medsmith.evaluation.kept_folder import folder_key
-from medsmith.evaluation.pages.earlier_report import check_same_report
+from medsmith.evaluation.pages.earlier_report import check_same_report, cohort_line
 from medsmith.evaluation.pages.page import check_results_folder, write_page
 from medsmith.formats.atomic import remove_temporary_files, remove_temporary_files_below, sha256_of, write_json
 from medsmith.formats.lock import hold_output
@@ -184,5 +184,5 @@ def _facts(method: Method, cohorts: Mapping[str, Cohort], space: Path | None, se
     }
     for name in _SHOWN:
         if name in cohorts:
-            lines[name] = f"{counted(len(cohorts[name]), 'case')}, content {cohorts[name].content_hash()}"
+            lines[name] = cohort_line(cohorts[name])
     return lines | ({"anatomy": sha256_of(space)} if space else {})

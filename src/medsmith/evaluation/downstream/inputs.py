@@ -10,9 +10,11 @@ import numpy as np
 
 from medsmith.cases.cohort import Cohort
 from medsmith.cases.cohort_like import CohortLike, as_cohort
-from medsmith.errors import CohortError, RequestError, RunError, counted
+from medsmith.errors import CohortError, RequestError, RunError
 from medsmith.evaluation.downstream.options import UtilityOptions
 from medsmith.evaluation.downstream.segmenter import SegmenterConfig
+from medsmith.evaluation.kept_folder import names_line
+from medsmith.evaluation.pages.earlier_report import cohort_line
 from medsmith.evaluation.roles import check_roles
 from medsmith.formats.atomic import write_json
 from medsmith.formats.json_file import read_json
@@ -24,6 +26,8 @@ MADE = ("synthetic", "procedural")
 LARGEST_VOLUME_EDGE = 64
 SETTINGS = "settings.json"
 """File of what decides the results of a folder."""
+NAMES = "labels and channels"
+"""Name of the setting that holds those of the cohorts."""
 _LARGEST_EDGE = 1024
 _SIZE_SAMPLE = 20
 _LATER = {"cases", "subsets", "seeds", "shares", "gain", "size"}
@@ -167,12 +171,10 @@ def _median_edge(cohort: Cohort) -> int:
 
 def settings_of(cohorts: Cohorts, edge: int, config: SegmenterConfig, options: UtilityOptions) -> dict[str, str]:
     """What decides the bytes of a network's result."""
-    lines = {
-        f"{name} cohort": f"{counted(len(cohort), 'case')}, content {cohort.content_hash()}"
-        for name, cohort in cohorts.named.items()
-    }
+    lines = {f"{name} cohort": cohort_line(cohort) for name, cohort in cohorts.named.items()}
     kept = options.model_dump(exclude=set(_LATER))
     return lines | {
+        NAMES: names_line(cohorts.real),
         "grid edge": str(edge),
         "training": json.dumps(config.model_dump(), sort_keys=True),
         "options": json.dumps(kept, sort_keys=True),

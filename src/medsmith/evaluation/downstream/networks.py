@@ -9,7 +9,7 @@ from typing import Any, final
 import torch
 
 from medsmith.diffusion.noise import derive_seed
-from medsmith.errors import FileError, RunError, counted
+from medsmith.errors import RunError, counted
 from medsmith.evaluation.downstream.arms import LONGER, Arm
 from medsmith.evaluation.downstream.augmentation import Augment, mirroring
 from medsmith.evaluation.downstream.copy_paste import CopyPaste
@@ -28,8 +28,9 @@ from medsmith.evaluation.downstream.segmenter import (
 )
 from medsmith.evaluation.downstream.separation import only_cases
 from medsmith.evaluation.downstream.subsets import ALL
-from medsmith.evaluation.kept_parts import DIGEST, keep_part, kept_part
+from medsmith.evaluation.kept_parts import keep_part, kept_part
 from medsmith.formats.json_file import read_json
+from medsmith.machine import usual_device
 from medsmith.progress import Progress
 
 FOLDER = "networks"
@@ -123,11 +124,11 @@ def train_missing(
     progress: Progress,
     report: Callable[[str], None],
 ) -> None:
-    """Train the networks that have no result yet, and write the measures of each.
+    """Train the networks that have no result yet, or a damaged one, and write the measures of each.
 
     ``report`` receives what will be trained, and after the first steps how long it takes.
     """
-    remaining = [job for job in jobs if not _is_kept(job.path(out))]
+    remaining = [job for job in jobs if kept_part(job.path(out)) is None]
     total, left = (sum(job.steps(config) for job in some) for some in (jobs, remaining))
     mirror = options.mirror_of(material.structures)
     if remaining:
@@ -143,24 +144,18 @@ def train_missing(
                 advance,
                 material.augmentation(job.arm, mirror),
             )
-            device = str(next(network.parameters()).device.type)
-            keep_part(job.path(out), {"device": device, "cases": _measured(network, material, options.tolerance)})
+            measured = _measured(network, material, options.tolerance)
+            keep_part(job.path(out), {"device": _trained_on(), "cases": measured})
 
 
-def _is_kept(path: Path) -> bool:
-    """Whether a file holds the result of a network; one that was damaged is measured anew."""
-    if not path.exists():
-        return False
-    try:
-        if DIGEST not in read_json(path):
-            return True  # written before results had one
-    except FileError:
-        pass
-    return kept_part(path) is not None
+def _trained_on() -> str:
+    """Where networks are trained; the weights of those on a CPU depend on its number of threads."""
+    device = usual_device()
+    return f"{device}, {counted(torch.get_num_threads(), 'thread')}" if device == "cpu" else device
 
 
 def devices_line(out: Path, jobs: Iterable[Job]) -> str:
-    """Where kept results were computed: ``cpu``, or ``cpu (2 networks), cuda (12 networks)``."""
+    """Where networks were trained: ``cuda``, or ``cpu, 1 thread (2 networks), cuda (12 networks)``."""
     counts = Counter(str(read_json(job.path(out)).get("device", "unknown")) for job in jobs)
     if len(counts) == 1:
         return next(iter(counts))

@@ -87,7 +87,7 @@ def train_segmenter(
     advance: Advance,
     augment: Augment = random_flip,
 ) -> nn.Module:
-    """Train a network; on a CPU its weights depend on the seed, the cases and the config only.
+    """Train a network; on a CPU its weights depend on the seed, the cases, the config and the number of threads only.
 
     Optimizer state and learning-rate schedule continue across phases.
 

@@ -1,6 +1,5 @@
 """What keeps test cases apart from everything that networks and generator learned from."""
 
-import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -16,6 +15,7 @@ from medsmith.evaluation.alike import alike_cases
 from medsmith.evaluation.downstream.loaded_cohort import LoadedCohort, hash_of
 from medsmith.evaluation.origin import Generator
 from medsmith.evaluation.roles import are_phantoms
+from medsmith.preparation.patients_apart import check_patients_apart
 from medsmith.preparation.split import linked_groups, patient_groups
 from medsmith.progress import Progress
 
@@ -175,12 +175,12 @@ def separated(
         scenes: see ``UtilityOptions``.
 
     Raises:
-        RequestError: the expression of the patients does not fit the ids.
+        RequestError: the expression of the patients does not fit the ids of all but the synthetic cases.
         CohortError: a patient is in both cohorts, or too few test patients remain.
     """
     of_real, of_test = patient_groups(real.ids, group), patient_groups(test.ids, group)
-    if group is not None:
-        _check_patients(of_test, [real, *others], group)
+    learned_from = [case_id for keys in (real, *others) for case_id in keys.ids]
+    check_patients_apart("test cohort", test.ids, {"training": learned_from}, group)
     left_out: set[str] = set()
     if scenes == "apart":
         of_known = _scenes([real, *others, test])
@@ -194,16 +194,6 @@ def separated(
     rows = [row for row, case_id in enumerate(test.ids) if case_id in kept]
     similar = nearest(test.thumbnails[rows], synthetic.thumbnails)[0] >= NEAR_DUPLICATE
     return Separation(tuple(map(tuple, of_real.values())), kept, tuple(sorted(left_out)), int(similar.sum()))
-
-
-def _check_patients(of_test: Mapping[str, list[str]], others: Sequence[ImageKeys], group: str) -> None:
-    """Refuse test patients whom other ids name as well; the ids of a foreign cohort need not name any."""
-    named = [case_id for keys in others for case_id in keys.ids if re.search(group, case_id)]
-    both = sorted(of_test.keys() & patient_groups(named, group).keys())
-    if both:
-        are = "is" if len(both) == 1 else "are"
-        found = f"{counted(len(both), 'patient')} {are} among those of the training cases, too ({both[0]})"
-        raise CohortError("test cohort", found, "no patient in both", "split the cohorts by patient (split --group)")
 
 
 def _scenes(cohorts: Sequence[ImageKeys]) -> list[dict[str, int]]:

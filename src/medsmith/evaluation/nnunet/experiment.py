@@ -6,9 +6,8 @@ from pathlib import Path
 
 from medsmith.cases.cohort import Cohort
 from medsmith.cases.cohort_like import CohortLike
-from medsmith.errors import counted
 from medsmith.evaluation.downstream.arms import Arm
-from medsmith.evaluation.downstream.inputs import Cohorts, check_compatible, check_settings
+from medsmith.evaluation.downstream.inputs import NAMES, Cohorts, check_compatible, check_settings
 from medsmith.evaluation.downstream.networks import devices_line
 from medsmith.evaluation.downstream.separation import (
     Separation,
@@ -18,6 +17,7 @@ from medsmith.evaluation.downstream.separation import (
     read_keys,
     separated,
 )
+from medsmith.evaluation.kept_folder import names_line
 from medsmith.evaluation.nnunet.datasets import common_ending, write_dataset
 from medsmith.evaluation.nnunet.networks import Trial
 from medsmith.evaluation.nnunet.options import NnunetOptions
@@ -26,6 +26,7 @@ from medsmith.evaluation.nnunet.result import NnunetUtility
 from medsmith.evaluation.nnunet.splits import REAL_PREFIX, SYNTHETIC_PREFIX, Split, folds_of, splits_of
 from medsmith.evaluation.nnunet.summary import summarized
 from medsmith.evaluation.nnunet.workplace import Workplace
+from medsmith.evaluation.pages.earlier_report import cohort_line
 from medsmith.evaluation.pages.page import check_results_folder, write_page
 from medsmith.evaluation.roles import role_notes
 from medsmith.formats.atomic import write_json
@@ -120,10 +121,8 @@ def _settings(cohorts: Cohorts, options: NnunetOptions, environment: NnunetEnvir
     """What decides a network."""
     versions = ", ".join(f"{name} {version}" for name, version in environment.versions().items())
     return {
-        **{
-            f"{name} cohort": f"{counted(len(each), 'case')}, content {each.content_hash()}"
-            for name, each in cohorts.named.items()
-        },
+        **{f"{name} cohort": cohort_line(each) for name, each in cohorts.named.items()},
+        NAMES: names_line(cohorts.real),
         "options": json.dumps(options.model_dump(exclude=set(_LATER)), sort_keys=True),
         "nnU-Net": versions or "of unknown version",
     }

@@ -13,6 +13,7 @@ from medsmith.evaluation.downstream.lesions import size_limits
 from medsmith.evaluation.downstream.loaded_cohort import drop_flat_axis
 from medsmith.evaluation.downstream.measures import measured_case
 from medsmith.evaluation.downstream.networks import Job
+from medsmith.evaluation.kept_parts import keep_part, kept_part
 from medsmith.evaluation.nnunet.following import Follower
 from medsmith.evaluation.nnunet.splits import Split
 from medsmith.evaluation.nnunet.workplace import PLANS, Workplace
@@ -98,7 +99,7 @@ class Trial:
         Raises:
             RunError: a prediction fails or is missing.
         """
-        missing = [job for job in self.jobs if not job.path(self.place.out).exists()]
+        missing = [job for job in self.jobs if kept_part(job.path(self.place.out)) is None]
         count = len(self.test)
         total = len(self.jobs) * count
         with progress.task("predict and measure", total, total - len(missing) * count) as advance:
@@ -106,7 +107,7 @@ class Trial:
                 follower = Follower(advance, count, _name(job))
                 self._predict(job, follower.predicted)
                 measures = {"cases": self._measured(job), "validation_dice": self._validation(job)}
-                write_json(job.path(self.place.out), {"device": self._device(job), **measures})
+                keep_part(job.path(self.place.out), {"device": self._device(job), **measures})
                 follower.end()
 
     def _device(self, job: Job) -> str:

@@ -7,6 +7,7 @@ from medsmith.cases.cohort import Cohort
 from medsmith.errors import CohortError, RequestError, counted
 from medsmith.evaluation.roles import check_roles
 from medsmith.formats.folders import real_path
+from medsmith.preparation.patients_apart import check_patients_apart
 from medsmith.preparation.split import patient_groups
 
 MIN_TRAINING = 4
@@ -57,12 +58,8 @@ def check_patients(named: Mapping[str, Cohort], group: str | None) -> None:
     if "held-out" not in named:
         limit = "it finds the patients of training and held-out cases, for the test of membership"
         raise RequestError("--group", "there is no held-out cohort", limit, "give --held-out")
-    of_training, of_others = (patient_groups(named[name].ids, group).keys() for name in ("training", "held-out"))
-    both = sorted(of_training & of_others)
-    if both:
-        found = f"{counted(len(both), 'patient')} with training cases as well ({both[0]})"
-        limit = "held-out cases are of patients that the generator has not learned from"
-        raise CohortError(named["held-out"].root, found, limit, "split the cohorts by patient (split --group)")
+    held_out = named["held-out"]
+    check_patients_apart(held_out.root, held_out.ids, {"training": named["training"].ids}, group)
 
 
 def owners_of(training: Ids, held_out: Ids, group: str | None) -> tuple[Ids, Ids] | None:

@@ -74,9 +74,9 @@ def infer_membership(
 ) -> Membership:
     """ROC AUC and advantage with 95 % intervals over the cases, or patients, of both kinds.
 
-    The AUC has DeLong's interval. Plain resampling gives a maximum an interval that lies too high: it held the true
-    advantage in 8 to 82 % of simulations. If t is the best threshold of the whole population, the advantage found is at
-    least the difference of the rates at t, and exceeds the true one by no more than the largest error at any threshold.
+    The AUC has DeLong's interval. Plain resampling gives a maximum an interval that lies too high. If t is the best
+    threshold of the whole population, the advantage found is at least the difference of the rates at t, and exceeds the
+    true one by no more than the largest error at any threshold.
     The upper end therefore adds the error at the best threshold, and the lower one takes away the largest error, each
     with the 97.5th percentile that the bootstrap gives it.
 
