@@ -7,7 +7,7 @@ from medsmith.cases.cohort import Cohort
 from medsmith.evaluation.fidelity.bootstrap import Estimate
 from medsmith.evaluation.fidelity.cohort_features import CohortFeatures
 from medsmith.evaluation.fidelity.frechet import FRECHET
-from medsmith.evaluation.fidelity.half_samples import METHOD
+from medsmith.evaluation.fidelity.half_samples import METHOD, METHOD_OF_LARGEST
 from medsmith.evaluation.fidelity.inception import INSTALL, Inception
 from medsmith.evaluation.fidelity.masks import Measure
 from medsmith.evaluation.pages.answer import real_enough
@@ -234,7 +234,9 @@ def _mask_tables(measures: Mapping[str, ComparedMeasure]) -> Iterator[Table]:
         rows = [
             [name, str(each.synthetic), str(each.floor), str(each.synthetic.n)] for name, each in against_floor.items()
         ]
-        yield Table(head, rows, f"Kolmogorov-Smirnov distance at the size of half of the real cases; {METHOD}.")
+        yield Table(
+            head, rows, f"Kolmogorov-Smirnov distance at the size of half of the real cases; {METHOD_OF_LARGEST}."
+        )
 
 
 def _p_values(measure: ComparedMeasure) -> tuple[float, float]:
