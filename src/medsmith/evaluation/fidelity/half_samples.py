@@ -54,6 +54,11 @@ from medsmith.evaluation.fidelity.statistic import Kind
 
 METHOD = "jackknife over cases, corrected on half-samples"
 METHOD_OF_LARGEST = "half-samples and exchanges of cases"
+HEAVY_TAILS = (
+    "Where features have heavy tails or are skewed, with a few cases far from all others, the intervals of the Fréchet "
+    "distance and of KID are too narrow: in simulations they hold the true value in 91 % on average (77 to 99 %), "
+    "not in 95 %."
+)
 _SMALLEST, _SECOND_ORDER, _ALIKE = 0.1, 0.5, 1e-9
 
 
