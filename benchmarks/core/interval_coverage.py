@@ -4,8 +4,8 @@
 
 A trial draws 2 n real and n synthetic cases; synthetic ones are of the same law or shifted by .25 along every axis.
 Features have variance 1 (correlated ones: on average); Kolmogorov-Smirnov sees the first alone. The
-true value is the expected statistic at that n, taken as the mean over all trials of the cell. Writes
-interval_coverage.json beside this file after every cell, and leaves out cells that it holds with as many trials.
+true value is the expected statistic at that n, taken as the mean over all trials of the cell. No two cells share draws.
+Writes interval_coverage.json beside this file after every cell, and leaves out cells that it holds with as many trials.
 """
 
 import argparse
@@ -66,18 +66,21 @@ LAWS: Mapping[str, Law] = {
 }
 
 
-def trial(law: str, dimension: int, size: int, shift: float, seed: int) -> Float64[np.ndarray, "statistics parts 3"]:
+def trial(
+    law: str, dimension: int, size: int, shift: float, rng: np.random.Generator
+) -> Float64[np.ndarray, "statistics parts 3"]:
     """Value and ends of the interval of every part of every statistic."""
-    rows = LAWS[law](np.random.default_rng(seed), (3 * size, dimension))
+    rows, seed = LAWS[law](rng, (3 * size, dimension)), int(rng.integers(2**32))
     rows[2 * size :] += shift
     found = [compare(each, rows[: 2 * size], rows[2 * size :], ComparisonPlan(seed=seed)) for each in STATISTICS]
     ends = [[getattr(compared, part) for part in PARTS] for compared in found]
     return np.array([[(end.value, end.low, end.high) for end in of_statistic] for of_statistic in ends])
 
 
-def cell(law: str, dimension: int, size: int, shift: float, trials: int) -> dict[str, object]:
+def cell(name: str, law: str, dimension: int, size: int, shift: float, trials: int) -> dict[str, object]:
     """Share of the intervals that hold the mean over trials, per statistic and part."""
-    found = np.array([trial(law, dimension, size, shift, seed) for seed in range(trials)])
+    streams = (np.random.default_rng([index, *name.encode()]) for index in range(trials))
+    found = np.array([trial(law, dimension, size, shift, rng) for rng in streams])
     value, low, high = np.moveaxis(found, -1, 0)
     truth = value.mean(0)
     shares = {
@@ -105,7 +108,7 @@ def main(trials: int, sizes: list[int], dimensions: list[int], laws: list[str]) 
                 for shift in SHIFTS:
                     name = f"{law}, n {size}, d {dimension}, shift {shift:g}"
                     if name not in cells or cells[name]["trials"] < trials:
-                        cells[name] = cell(law, dimension, size, shift, trials)
+                        cells[name] = cell(name, law, dimension, size, shift, trials)
                         write_json(RESULT, {"cells": cells, "facts": facts()})
                         print(name, flush=True)
 

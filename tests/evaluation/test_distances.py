@@ -161,10 +161,28 @@ def left_out(distance, d, n=60):
     return [(found.of_x[0], without_x.mean() - without_x), (found.of_y[0], without_y.mean() - without_y)]
 
 
-@pytest.mark.parametrize(("distance", "d"), [(DENSITY, 1), (DENSITY, 40), (COVERAGE, 3), (KOLMOGOROV_SMIRNOV, 1)])
+@pytest.mark.parametrize(("distance", "d"), [(DENSITY, 1), (DENSITY, 40), (COVERAGE, 3)])
 def test_the_jackknife_of_counts_equals_leaving_each_case_out(distance, d):
     for ours, expected in left_out(distance, d):
         np.testing.assert_allclose(ours, expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("decimals", [9, 1], ids=["continuous", "with equal values"])
+def test_the_jackknife_of_kolmogorov_smirnov_is_its_derivative_by_weights(decimals):
+    # Of 40 and 37 cases no two differences of shares are equal, so that the largest one has a derivative.
+    n, m, step = 40, 37, 1e-6
+    z = np.concatenate([rows(n, 1, 0), rows(m, 1, 1, 1.3, 0.4)]).round(decimals)
+    found = KOLMOGOROV_SMIRNOV.prepare(z)(np.arange(n)[None], n + np.arange(m)[None])
+
+    def largest(weights_x, weights_y):
+        return np.abs(weights_x @ (z[:n] <= z.T) - weights_y @ (z[n:] <= z.T)).max()
+
+    equal_x, equal_y = np.full(n, 1 / n), np.full(m, 1 / m)
+    assert found.values[0] == pytest.approx(largest(equal_x, equal_y), abs=1e-12)
+    by_x = np.array([largest((1 - step) * equal_x + step * each, equal_y) for each in np.eye(n)]) / step
+    by_y = np.array([largest(equal_x, (1 - step) * equal_y + step * each) for each in np.eye(m)]) / step
+    for ours, theirs in ((found.of_x[0], by_x), (found.of_y[0], by_y)):
+        np.testing.assert_allclose(ours, (theirs - theirs.mean()) / (len(theirs) - 1), atol=1e-8)
 
 
 @pytest.mark.parametrize("distance", [FRECHET, KID, GAUSSIAN], ids=lambda d: d.name)

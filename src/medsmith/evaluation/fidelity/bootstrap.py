@@ -1,10 +1,11 @@
 """Estimates with 95 % intervals over cases; the case, not the pixel, is the unit of resampling.
 
-Five kinds of interval are used, each named in the results:
+Six kinds of interval are used, each named in the results:
 
 - ``BCa bootstrap`` (Efron 1987) for means over cases: corrected for bias and skewness.
 - ``jackknife over cases, corrected on half-samples`` for distances between samples (half_samples.py beside). A
   bootstrap is no use there: repeated cases bias a Fréchet distance upward and a coverage downward.
+- ``half-samples and exchanges of cases`` for Kolmogorov-Smirnov distances, which have no derivative (there as well).
 - ``Student's t`` for means over few cases, of which a bootstrap gives intervals that are too narrow.
 - ``Satterthwaite`` (1946) for means over test cases and over subsets of training cases that were drawn again.
 - ``Wilson`` (1927) for proportions.

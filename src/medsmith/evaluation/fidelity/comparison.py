@@ -1,7 +1,8 @@
 """Compares a real with a synthetic sample by a statistic, and with its floor: two real samples of the same size."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import final
 
 import numpy as np
@@ -10,12 +11,15 @@ from jaxtyping import Float64, Int
 from medsmith.evaluation.fidelity.bootstrap import Estimate
 from medsmith.evaluation.fidelity.half_samples import (
     Jackknifed,
+    Spread,
     correlation_of,
+    freedom_of,
     interval_of,
     interval_of_difference,
     spreads,
+    spreads_of_largest,
 )
-from medsmith.evaluation.fidelity.statistic import Distance, Sampled, Statistic
+from medsmith.evaluation.fidelity.statistic import Distance, Kind, Sampled, Statistic
 
 Stack = Int[np.ndarray, "s _"]
 MIN_HALVED = 4
@@ -32,7 +36,7 @@ class ComparisonPlan:
     Attributes:
         splits: random splits of the real cohort into disjoint halves, each with a sample of the synthetic cohort.
         halvings: random halvings of both cohorts, by which the jackknife is corrected.
-        seed: of the splits and halvings.
+        seed: of the splits, halvings and exchanges.
     """
 
     splits: int = 4
@@ -80,15 +84,31 @@ def compare(
     size, rng = min(len(real) // 2, len(synthetic)), np.random.default_rng(plan.seed)
     statistic = distance.prepare(np.concatenate([real, synthetic]))
     rows = np.arange(len(real))[None], len(real) + np.arange(len(synthetic))[None]
-    found, halved = _with_floor(statistic, rows, plan.splits, rng), None
-    if size >= MIN_HALVED and plan.halvings:
-        halved = _with_floor(statistic, _halves(rows, plan.halvings, rng), plan.splits, rng)
-    of_synthetic, of_floor, of_excess = spreads(found, halved, size, of_equal=_OF_EQUAL)
-    to_synthetic = interval_of(float(found.values[0, 0]), of_synthetic, size, distance.bounds)
-    floor = interval_of(float(found.values[0, 1]), of_floor, size, distance.bounds)
+    measure = partial(_with_floor, statistic, splits=plan.splits, rng=rng)
+    found = measure(rows)
+    of_synthetic, of_floor, of_excess = _spreads(distance.kind, measure, found, rows, plan, rng)
+    to_synthetic = interval_of(float(found.values[0, 0]), of_synthetic, size, distance.bounds, distance.kind)
+    floor = interval_of(float(found.values[0, 1]), of_floor, size, distance.bounds, distance.kind)
     correlation = correlation_of(*map(float, found.jackknife[0]))
-    excess = interval_of_difference(to_synthetic, floor, of_excess, correlation, distance.bounds)
+    excess = interval_of_difference(to_synthetic, floor, of_excess, correlation, distance.kind)
     return Comparison(to_synthetic, floor, excess, _whole(distance, statistic, rows, plan))
+
+
+def _spreads(
+    kind: Kind,
+    measure: Callable[[tuple[Stack, Stack]], Jackknifed],
+    found: Jackknifed,
+    rows: tuple[Stack, Stack],
+    plan: ComparisonPlan,
+    rng: np.random.Generator,
+) -> list[Spread]:
+    """The spread of every part of what was found, by measuring halves and exchanges of the same cases."""
+    parts = found.values.shape[1]
+    size = min(rows[0].shape[1] // (1 if parts == 1 else 2), rows[1].shape[1])
+    halved = measure(_halves(rows, plan.halvings, rng)) if size >= MIN_HALVED and plan.halvings else None
+    if kind is Kind.LARGEST and plan.halvings:
+        return spreads_of_largest(halved, measure(_exchanged(rows, 2 * plan.halvings, rng)), size)
+    return spreads(found, halved, size, of_equal=_OF_EQUAL[:parts])
 
 
 def _with_floor(statistic: Statistic, rows: tuple[Stack, Stack], splits: int, rng: np.random.Generator) -> Jackknifed:
@@ -100,12 +120,12 @@ def _with_floor(statistic: Statistic, rows: tuple[Stack, Stack], splits: int, rn
     pairs = ((first, made[:, :size]), (second, made[:, -size:]), (first, second))
     found = [_in_chunks(statistic, *pair) for pair in pairs]
     one, other, floor = (part.values.reshape(-1, splits).mean(1) for part in found)
-    cases = int(rows[1].max()) + 1
+    cases = int(max(side.max() for side in rows)) + 1
     of_one, of_other, of_floor = (_moved(*each, splits, cases) for each in zip(pairs, found, strict=True))
     of_synthetic = (of_one + of_other) / 2
     values = np.stack([(one + other) / 2, floor, (one + other) / 2 - floor], axis=1)
     moved = np.stack([of_synthetic, of_floor, of_synthetic - of_floor], axis=1)
-    return Jackknifed(values, (moved**2).sum(2) * (size - 1) / size)
+    return Jackknifed(values, (moved**2).sum(2) * (size - 1) / size, freedom_of(moved))
 
 
 def _moved(pair: tuple[Stack, Stack], found: Sampled, splits: int, cases: int) -> Float64[np.ndarray, "pairs _"]:
@@ -127,6 +147,14 @@ def _halves(
     return real[:, : 2 * at].reshape(2 * halvings, at), made[:, : 2 * half].reshape(2 * halvings, half)
 
 
+def _exchanged(
+    rows: tuple[Stack, Stack], exchanges: int, rng: np.random.Generator
+) -> tuple[Int[np.ndarray, "e _"], Int[np.ndarray, "e _"]]:
+    """Cohorts of the same sizes after random exchanges of cases between them."""
+    both = rng.permuted(np.repeat(np.concatenate(rows, axis=1), exchanges, axis=0), axis=1)
+    return both[:, : rows[0].shape[1]], both[:, rows[0].shape[1] :]
+
+
 def _in_chunks(statistic: Statistic, of_x: Stack, of_y: Stack) -> Sampled:
     """The statistic of all pairs of samples, as many at a time as memory allows."""
     step = max(1, _CELLS // (of_x.shape[1] * of_y.shape[1]))
@@ -143,16 +171,15 @@ def _whole(distance: Distance, statistic: Statistic, rows: tuple[Stack, Stack], 
     rng = np.random.default_rng(plan.seed)
     size = min(side.shape[1] for side in rows)
     real, made = (rng.permuted(side, axis=1)[:, :size] for side in rows)
-    found, halved = _alone(statistic, (real, made)), None
-    if size >= MIN_HALVED and plan.halvings:
-        halved = _alone(statistic, _halves((real, made), plan.halvings, rng))
-    (spread,) = spreads(found, halved, size, of_equal=(False,))
-    return interval_of(float(found.values[0, 0]), spread, size, distance.bounds)
+    measure = partial(_alone, statistic)
+    found = measure((real, made))
+    (spread,) = _spreads(distance.kind, measure, found, (real, made), plan, rng)
+    return interval_of(float(found.values[0, 0]), spread, size, distance.bounds, distance.kind)
 
 
 def _alone(statistic: Statistic, pair: tuple[Stack, Stack]) -> Jackknifed:
     """The statistic of each pair of samples."""
     found = _in_chunks(statistic, *pair)
     count = found.of_x.shape[1]
-    squares = (found.of_x**2).sum(1) + (found.of_y**2).sum(1)
-    return Jackknifed(found.values[:, None], squares[:, None] * (count - 1) / count)
+    moved = np.concatenate([found.of_x, found.of_y], axis=1)[:, None]
+    return Jackknifed(found.values[:, None], (moved**2).sum(2) * (count - 1) / count, freedom_of(moved))

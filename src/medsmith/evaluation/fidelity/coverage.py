@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int
 from scipy.spatial.distance import cdist
 
-from medsmith.evaluation.fidelity.statistic import Distance, Leverage, Sampled, centered
+from medsmith.evaluation.fidelity.statistic import Distance, Kind, Leverage, Sampled, centered
 
 NEIGHBORS = 5
 
@@ -101,4 +101,4 @@ class Coverage:
 
 
 DENSITY = Distance("density", Density, (0.0, np.inf))
-COVERAGE = Distance("coverage", Coverage, (0.0, 1.0))
+COVERAGE = Distance("coverage", Coverage, (0.0, 1.0), Kind.SHARE)

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol, final, runtime_checkable
 
@@ -143,7 +143,7 @@ def averaged(columns: Groups) -> Callable[[Distance], Distance]:
         def prepare(rows: Float64[np.ndarray, "n d"]) -> Statistic:
             return _MeanStatistic([distance.prepare(rows[:, part]) for part in columns.values()])
 
-        return Distance(distance.name, prepare, distance.bounds)
+        return replace(distance, prepare=prepare)
 
     return mean_of
 

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float64, Int
 from scipy import ndimage
 from scipy.spatial import ConvexHull
 
-from medsmith.evaluation.fidelity.statistic import Distance, Sampled, centered
+from medsmith.evaluation.fidelity.statistic import Distance, Kind, Sampled, centered
 from medsmith.evaluation.fidelity.views import View
 
 _CORNERS = np.array(np.meshgrid([-0.5, 0.5], [-0.5, 0.5], [-0.5, 0.5], indexing="ij")).reshape(3, -1).T
@@ -101,25 +101,30 @@ class KolmogorovSmirnov:
         self._values = rows[:, 0]
 
     def __call__(self, of_x: Int[np.ndarray, "s i"], of_y: Int[np.ndarray, "s j"]) -> Sampled:
-        """The distance and its jackknife for every pair of subsets."""
-        at = self._values[np.concatenate([of_x, of_y], axis=1)][:, None]
-        below_x, below_y = self._values[of_x][..., None] <= at, self._values[of_y][..., None] <= at
-        share_x, share_y = below_x.mean(1), below_y.mean(1)
+        """The distance and its infinitesimal jackknife, where the difference is largest, for every pair of subsets."""
+        x, y = self._values[of_x], self._values[of_y]
+        at, apart = _largest_difference(x, y)
         return Sampled(
-            np.abs(share_x - share_y).max(1),
-            -centered(_without_each(below_x, share_x, share_y)),
-            -centered(_without_each(below_y, share_y, share_x)),
+            np.abs(apart),
+            centered(np.sign(apart)[:, None] * (x <= at[:, None])) / max(x.shape[1] - 1, 1),
+            centered(-np.sign(apart)[:, None] * (y <= at[:, None])) / max(y.shape[1] - 1, 1),
         )
 
 
-def _without_each(
-    below: Bool[np.ndarray, "s n at"], share: Float64[np.ndarray, "s at"], other: Float64[np.ndarray, "s at"]
-) -> Float64[np.ndarray, "s n"]:
-    """The distance without each case of one sample."""
-    count = below.shape[1]
-    left = (count * share[:, None] - below) / max(count - 1, 1)
-    distance: Float64[np.ndarray, "s n"] = np.abs(left - other[:, None]).max(2)
-    return distance
+def _largest_difference(
+    x: Float64[np.ndarray, "s n"], y: Float64[np.ndarray, "s m"]
+) -> tuple[Float64[np.ndarray, " s"], Float64[np.ndarray, " s"]]:
+    """Where the cumulative distributions of x and y differ most, and by how much."""
+    values = np.concatenate([x, y], axis=1)
+    order = np.argsort(values, axis=1, kind="stable")
+    values = np.take_along_axis(values, order, axis=1)
+    of_x = np.cumsum(order < x.shape[1], axis=1)
+    of_y = np.arange(1, values.shape[1] + 1) - of_x
+    apart = of_x / x.shape[1] - of_y / y.shape[1]
+    # Equal values are counted all at once.
+    apart[:, :-1][values[:, :-1] == values[:, 1:]] = 0
+    largest = np.abs(apart).argmax(1)[:, None]
+    return np.take_along_axis(values, largest, axis=1)[:, 0], np.take_along_axis(apart, largest, axis=1)[:, 0]
 
 
-KOLMOGOROV_SMIRNOV = Distance("Kolmogorov-Smirnov", KolmogorovSmirnov, (0.0, 1.0))
+KOLMOGOROV_SMIRNOV = Distance("Kolmogorov-Smirnov", KolmogorovSmirnov, (0.0, 1.0), Kind.LARGEST)

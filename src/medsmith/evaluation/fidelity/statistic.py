@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum
 from typing import Protocol, final, runtime_checkable
 
 import numpy as np
@@ -41,6 +42,15 @@ Prepare = Callable[[Float64[np.ndarray, "n d"]], Statistic]
 
 
 @final
+class Kind(Enum):
+    """What a statistic is, on which its interval depends."""
+
+    SMOOTH = "a smooth function of means over cases"
+    SHARE = "a share of the cases"
+    LARGEST = "the largest of many differences of shares"
+
+
+@final
 @dataclass(frozen=True)
 class Distance:
     """A named statistic of two samples.
@@ -49,11 +59,13 @@ class Distance:
         name: as shown in reports.
         prepare: returns the statistic for the features of all cases.
         bounds: smallest and largest possible value.
+        kind: what it is.
     """
 
     name: str
     prepare: Prepare
     bounds: tuple[float, float]
+    kind: Kind = Kind.SMOOTH
 
 
 def value_between(prepare: Prepare, x: Float64[np.ndarray, "n d"], y: Float64[np.ndarray, "m d"]) -> float:

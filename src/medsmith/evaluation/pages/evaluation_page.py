@@ -7,7 +7,7 @@ from medsmith.cases.cohort import Cohort
 from medsmith.evaluation.fidelity.bootstrap import Estimate
 from medsmith.evaluation.fidelity.cohort_features import CohortFeatures
 from medsmith.evaluation.fidelity.frechet import FRECHET
-from medsmith.evaluation.fidelity.half_samples import METHOD
+from medsmith.evaluation.fidelity.half_samples import HEAVY_TAILS, METHOD, METHOD_OF_LARGEST
 from medsmith.evaluation.fidelity.inception import INSTALL, Inception
 from medsmith.evaluation.fidelity.masks import Measure
 from medsmith.evaluation.pages.answer import real_enough
@@ -146,6 +146,7 @@ def _distances(evaluation: Evaluation, extractor: str) -> Section:
             "Fréchet distance, KID and Gaussian MMD: smaller is better; the floor is the value between real samples "
             "of this size. Density (fidelity) and coverage (diversity): values at the floor are as good as "
             "real data. Fréchet distances are comparable only at equal sample size, extractor, grid and gray range.",
+            HEAVY_TAILS,
         ),
         (Table(head, rows, f"95 % intervals, {evaluation.plan.splits} random splits; {METHOD}."),),
         pictures,
@@ -234,7 +235,9 @@ def _mask_tables(measures: Mapping[str, ComparedMeasure]) -> Iterator[Table]:
         rows = [
             [name, str(each.synthetic), str(each.floor), str(each.synthetic.n)] for name, each in against_floor.items()
         ]
-        yield Table(head, rows, f"Kolmogorov-Smirnov distance at the size of half of the real cases; {METHOD}.")
+        yield Table(
+            head, rows, f"Kolmogorov-Smirnov distance at the size of half of the real cases; {METHOD_OF_LARGEST}."
+        )
 
 
 def _p_values(measure: ComparedMeasure) -> tuple[float, float]:
