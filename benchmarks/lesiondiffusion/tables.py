@@ -149,9 +149,9 @@ def seams(found: Found) -> str:
     """A row for what is compared, a column for what the classifier sees."""
     rows = found["classifier"]
     zones = list(next(iter(rows.values())))
-    head = [" ", *(f"AUC, {zone}" for zone in zones), "cases"]
+    head = ["", *(f"AUC, {zone}" for zone in zones), "couples, learned from / scored"]
     cells = [
-        [name, *(estimate(each[zone], digits=2) for zone in zones), " / ".join(map(str, each[zones[0]]["cases"]))]
+        [name, *(estimate(each[zone], digits=2) for zone in zones), " / ".join(map(str, each[zones[0]]["couples"]))]
         for name, each in rows.items()
     ]
     return table(head, cells)

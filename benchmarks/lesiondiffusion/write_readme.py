@@ -110,10 +110,10 @@ SEAMS = """
 
 Can the border of a lesion be told from that of a phantom's own lesion? {n} lesions were put into {scans} healthy
 phantoms by the words of lesions of other phantoms, and are compared with the lesions whose words they are. A logistic
-regression of steps, spread and roughness of the gray values across the border, cross-validated; AUC of the cases, .5
-where nothing is told. Surroundings: the three voxels outside the mask alone; border: three more inside. The floor
-compares the phantoms' own lesions with each other; in the control the surroundings of half of them are smoothed, which
-must be found.
+regression of steps, spread and roughness of the gray values across the border learns from half of the couples and
+scores the others; AUC of the lesions, .5 where nothing is told. Surroundings: the three voxels outside the mask alone;
+border: three more inside. The floor compares the phantoms' own lesions with each other; in the control the surroundings
+of half of them are smoothed, which must be found.
 
 {table}
 

@@ -66,7 +66,7 @@ def similarity_and_seams(evaluation: Evaluation) -> Iterator[Section]:
     if evaluation.seams is not None:
         method = (
             "Patches across the border of what was painted, without lesion, against the same places of the scan that "
-            "was painted on; logistic regression, cross-validated by scan."
+            "was painted on; a logistic regression learns from half of the scans, and cases of the others are scored."
         )
         yield Section("Seams", [*seam_sentences(evaluation), method])
 
