@@ -15,6 +15,19 @@ and those of the chest:
     medsmith phantom chest LESIONS --count 24 --size 64 --seed 2
 
 Label fidelity of lldm: RUN is that of benchmarks/lldm/segmentation.py on all liver phantoms, with its train and test.
+That of segguided and ddpm, on the breast ultrasound images of IMAGES (images/ and labels/), the maps of segguided those
+of test (--templates test):
+
+    medsmith prepare IMAGES all --channel ultrasound --label lesion=1
+    medsmith split all train test --test-fraction 0.2 --by-scene
+    medsmith train METHOD train --run METHOD-us --set size=[32,32] --max-steps 1500
+
+That of pig with its shipped weights, and of copypaste trained on ph-paste:
+
+    medsmith phantom breast ph-train --count 300 --size 64 --seed 11
+    medsmith phantom breast ph-test --count 80 --size 64 --seed 12
+    medsmith phantom breast ph-paste --count 80 --size 64 --seed 13
+    medsmith train copypaste ph-paste --run copypaste-ph
 """
 
 import argparse
@@ -26,6 +39,9 @@ from medsmith.evaluation.adherence import summary_lines
 from medsmith.formats.atomic import write_json
 from medsmith.machine import facts
 from medsmith.progress import ConsoleProgress
+from medsmith.runs.checkpoints import read_record
+from medsmith.runs.location import find_run
+from medsmith.runs.steps import steps_by_stage
 
 HERE = Path(__file__).parent
 INPUTS = ("templates", "anatomy", "pathology", "real", "test")
@@ -38,7 +54,16 @@ def main(given: argparse.Namespace) -> None:
     inputs = {name: getattr(given, name) for name in INPUTS}
     found = adherence(given.run, given.work, **inputs, options=options, progress=ConsoleProgress())
     print("\n".join(summary_lines(found)))
-    write_json(HERE / f"{found.method}.json", {**found.as_json(), "measured": facts()})
+    said = {"training": training_of(given.run), "measured": facts()}
+    write_json(HERE / f"{found.method}.json", {**found.as_json(), **said})
+
+
+def training_of(run: str) -> str:
+    """The cases and steps behind the weights, as far as the run tells them."""
+    record = read_record(find_run(run))
+    size = record.config.get("size")
+    grid = f", grid {' x '.join(map(str, size))}" if size else ""
+    return f"{record.fingerprint.count} cases{grid}" + (f", {steps_by_stage(record.steps)}" if record.steps else "")
 
 
 if __name__ == "__main__":

@@ -75,7 +75,8 @@ def verdicts(result: Json) -> str:
     """The tables of a method, and where its figures are from."""
     parts = [attributes(result)] if result["attributes"] else []
     parts += [labels(result)] if result["label_fidelity"] else []
-    return "\n\n".join((*parts, source(result["measured"])))
+    learned = [f"The generator learned from {result['training']}."] if "training" in result else []
+    return "\n\n".join((*parts, *learned, source(result["measured"])))
 
 
 def attributes(result: Json) -> str:
@@ -122,7 +123,10 @@ def main() -> None:
         page = METHODS / f"{result['method']}.md"
         text = page.read_text()
         block = f"\\g<1>{verdicts(result)}\n\\g<2>"
-        write_bytes(page, BLOCK.sub(block, text).encode())
+        new, found = BLOCK.subn(block, text)
+        if not found:
+            raise SystemExit(f"{page}: no place for the table of adherence")
+        write_bytes(page, new.encode())
     if (HERE / "coverage.json").exists():
         found = json.loads((HERE / "coverage.json").read_text())
         rows = [[*(f"{row[key]:g}" for key in ("pairs", "shift", "correlation")), f"{row['held']:.1%}"]

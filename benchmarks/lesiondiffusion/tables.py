@@ -4,8 +4,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 Found = Mapping[str, Any]
-ARMS = ("real", "synthetic", "synthetic then real", "real + synthetic")
-SOURCES = ("ours", "ellipsoid", "no text")
 MASKS = {"real": "real (floor: one half against the other)", "lmnet": "LMNet", "ellipsoid": "ellipsoid"}
 SHAPES = ("sphericity", "convexity", "fill", "spicule_share")
 
@@ -100,35 +98,6 @@ def shape_sources(found: Found) -> str:
     return table(head, rows)
 
 
-def usefulness(found: Found) -> str:
-    """Dice of every arm by source, then the differences between sources."""
-    head = ("S made by", "R", "S", "S then R", "R + S", "gain of S then R", "gain of R + S")
-    rows = []
-    for source in SOURCES:
-        arms = found["sources"][source]["arms"]
-        gains = [estimate(arms[arm]["gain"], 100, 1) for arm in ARMS[2:]]
-        rows.append([source, *(estimate(arms[arm]["dice"]) for arm in ARMS), *gains])
-    differences = [
-        [name, *(estimate(each[arm], 100, 1) for arm in ARMS[1:])] for name, each in found["differences"].items()
-    ]
-    parts = [table(head, rows), table(("difference", "S", "S then R", "R + S"), differences)]
-    return "\n\n".join([*parts, *by_type(found)])
-
-
-def by_type(found: Found) -> Iterator[str]:
-    """Mean Dice of each lesion type, where there are several."""
-    sources = {source: found["sources"][source]["arms"] for source in SOURCES}
-    kinds = sources["ours"]["real"]["types"]
-    if len(kinds) < 2:
-        return
-    rows = [
-        [source, arm, *(f"{arms[arm]['types'][kind]['dice']:.3f}" for kind in kinds)]
-        for source, arms in sources.items()
-        for arm in (ARMS if source == "ours" else ARMS[1:])
-    ]
-    yield table(("S made by", "trained on", *(f"{kind} (n {each['n']})" for kind, each in kinds.items())), rows)
-
-
 def speed(found: Found) -> str:
     """One row per recipe."""
     head = ["recipe", "network calls", "seconds a lesion", "timed", "times ours", "peak memory"]
@@ -174,6 +143,33 @@ def grain(found: Found) -> str:
         for word, each in ratios.items()
     ]
     return table(head, rows)
+
+
+def seams(found: Found) -> str:
+    """A row for what is compared, a column for what the classifier sees."""
+    rows = found["classifier"]
+    zones = list(next(iter(rows.values())))
+    head = ["", *(f"AUC, {zone}" for zone in zones), "couples, learned from / scored"]
+    cells = [
+        [name, *(estimate(each[zone], digits=2) for zone in zones), " / ".join(map(str, each[zones[0]]["couples"]))]
+        for name, each in rows.items()
+    ]
+    return table(head, cells)
+
+
+def painted(found: Found) -> Mapping[str, str]:
+    """How much of the scan is painted beside the mask, in words."""
+    share, reach, seam = (found[key] for key in ("voxels_outside_per_voxel_inside", "farthest_mm", "seams_of_evaluate"))
+    searched = (
+        "no patch of `medsmith evaluate` shows a painted border without its lesion, so that it searches no seam"
+        if seam is None
+        else f"`medsmith evaluate` reaches an AUC of {estimate(seam, digits=2)} between its border and the scan before"
+    )
+    outside = (
+        f"Outside the mask a lesion changes {100 * share[2]:.0f} voxels of the scan for 100 inside (median; "
+        f"{100 * share[0]:.0f} to {100 * share[4]:.0f}), at most {reach[4]:.1f} mm from it: {searched}."
+    )
+    return {"n": str(found["n"]), "scans": str(found["scans"]), "outside": outside}
 
 
 def numbers(found: Found) -> str:

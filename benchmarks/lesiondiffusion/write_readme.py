@@ -24,9 +24,9 @@ SAME_SIZE = 1.1
 HEAD = """# LesionDiffusion
 
 Measurements of the weights that this project trained and ships (preset `tiny`, trained on CT phantoms and on outlines
-of LIDC nodules): whether lesions follow the report, whether masks resemble real ones, whether synthetic lesions help to
-train a segmentation network, and how long a lesion takes. Intervals are 95 %. Each result file in this folder holds its
-numbers, its command and its machine.
+of LIDC nodules): whether lesions follow the report, whether masks resemble real ones, whether borders give lesions
+away, and how long a lesion takes. Intervals are 95 %. Each result file in this folder holds its numbers, its command
+and its machine.
 
 ```
 python benchmarks/lesiondiffusion/alignment.py RUN TEMPLATES benchmarks/lesiondiffusion/alignment
@@ -34,7 +34,7 @@ python benchmarks/lesiondiffusion/network_share.py RUN TEMPLATES OUT
 python benchmarks/lesiondiffusion/pass_rate.py RUN TEMPLATES OUT
 python benchmarks/lesiondiffusion/shapes.py RUN NODULES benchmarks/lesiondiffusion/shapes.json
 python benchmarks/lesiondiffusion/grain.py RUN TEMPLATES TEST
-python benchmarks/lesiondiffusion/utility.py RUN REAL TEMPLATES TEST OUT --name SET --types ...
+python benchmarks/lesiondiffusion/seams.py RUN HEALTHY LESIONS
 python benchmarks/lesiondiffusion/speed.py RUN TEMPLATES REAL OUT
 python benchmarks/lesiondiffusion/autoencoder.py TRAIN TEST
 python benchmarks/lesiondiffusion/write_readme.py
@@ -105,30 +105,31 @@ lesions to which the missing noise of the scan ("grain") was added.
 {origin}
 """
 
-UTILITY = """
-## Utility for segmentation
+SEAMS = """
+## Seams
 
-Dice of a small 3-D U-Net on cubes around lesions that no network and no generator saw, mean over cases and seeds. R:
-real cases only. S: synthetic lesions only. S then R: the first half of the same number of steps on S, the second on R.
-R + S: both at once. Gains are paired differences to R in Dice points; flips are the only augmentation of any arm.
-"ellipsoid" uses deformed ellipsoids as masks (as in DiffTumor), "no text" null texts for all attributes. Lesions of
-fewer than four voxels in their cube are left out.
-"""
-
-UTILITY_SET = """
-### {name}
-
-{n} test cases; R: {real} cases{folds}; {ratio:g} synthetic lesions per real case, types: {types}. Cubes of {edge:g} mm
-at {voxels} voxels per edge; {steps} steps, batch {batch}, {seeds} seeds; {network}.
+Can the border of a lesion be told from that of a phantom's own lesion? {n} lesions were put into {scans} healthy
+phantoms by the words of lesions of other phantoms, and are compared with the lesions whose words they are. A logistic
+regression of steps, spread and roughness of the gray values across the border learns from half of the couples and
+scores the others; AUC of the lesions, .5 where nothing is told. Surroundings: the three voxels outside the mask alone;
+border: three more inside. The floor compares the phantoms' own lesions with each other; in the control the surroundings
+of half of them are smoothed, which must be found.
 
 {table}
+
+{outside}
 
 {origin}
 """
 
-UTILITY_TAIL = """
-The paper (nnU-Net, 14 types, 301 test scans, one split, no intervals): R 67.7, S 57.3, S then R 70.1; DiffTumor 50.4
-and 66.6; without text S 41.9. Its values cannot be compared with ours (other data, size and number); the order can.
+UTILITY = """
+## Utility for segmentation
+
+Not measured against real cases with strong augmentation. `medsmith bench lesiondiffusion` makes the paper's tables in
+shape (R, S, S then R; LMNet's masks, ellipsoids, no text), and `benchmarks/recipes/compare_recipes.py sarcoma-ct FOLDER
+WORK --arms 'R;R + lesiondiffusion'` compares lesions in real scans with strong augmentation. The paper (nnU-Net, 14
+types, 301 test scans, one split, no intervals): R 67.7, S 57.3, S then R 70.1; DiffTumor 50.4 and 66.6; without text S
+41.9.
 """
 
 SPEED = """
@@ -155,8 +156,9 @@ at most {text:.4f}.
 
 def main() -> None:
     """Write the page."""
-    tables_of = (alignment_part, network_share_part, pass_rate_part, shapes_part, grain_part, utility_part, speed_part)
-    parts = [HEAD, *(text for part in (*tables_of, autoencoder_part) for text in part())]
+    of_lesions = (alignment_part, network_share_part, pass_rate_part, shapes_part, grain_part, seams_part)
+    texts = [text for part in of_lesions for text in part()]
+    parts = [HEAD, *texts, UTILITY, *speed_part(), *autoencoder_part()]
     notes = HERE / "notes.md"
     parts.append("\n" + notes.read_text() if notes.is_file() else missing("Notes", "notes.md"))
     write_bytes(HERE / "README.md", "".join(parts).rstrip().encode() + b"\n")
@@ -241,31 +243,12 @@ def figure(rows: list[dict[str, Any]], path: Path) -> str:
     return f"{len(matched)} of {len(rows)} pairs, whose diameters differ by at most 10 %; red crosses are means"
 
 
-def utility_part() -> list[str]:
-    path = HERE / "results-utility.json"
+def seams_part() -> list[str]:
+    path = HERE / "seams.json"
     if not path.is_file():
-        return [missing("Utility for segmentation", path.name)]
-    parts = [UTILITY]
-    for name, found in read(path).items():
-        folds, real, arms = found["folds"], found["real"], found["sources"]["ours"]["arms"]
-        text = UTILITY_SET.format(
-            name=name.capitalize(),
-            n=found["n"],
-            real=real[0] if len(set(real)) == 1 else f"{min(real)} to {max(real)}",
-            folds=f" in each of {folds} folds" if folds > 1 else "",
-            ratio=found["synthetic_per_real"],
-            types=", ".join(found["types"]) or "as in the reports of the real cases",
-            edge=found["crop"]["edge_mm"],
-            voxels=found["crop"]["voxels"],
-            steps=found["training"]["steps"],
-            batch=found["training"]["batch"],
-            seeds=len(arms["real"]["seed_gains"]),
-            network=found["facts"]["network"],
-            table=tables.usefulness(found),
-            origin=tables.origin(found),
-        )
-        parts.append(text)
-    return [*parts, UTILITY_TAIL]
+        return [missing("Seams", path.name)]
+    found = read(path)
+    return [SEAMS.format(**tables.painted(found["painted"]), table=tables.seams(found), origin=tables.origin(found))]
 
 
 def speed_part() -> list[str]:

@@ -361,7 +361,7 @@ def test_a_painted_box_that_differs_has_a_seam(cohorts, tmp_path):
         painted.write(replace(case, id=f"made-{case.id}", image=image, labels=labels, provenance=provenance))
     painted.finish()
     found = evaluated(cohorts["real"], painted, tmp_path / "out")
-    assert found.seams.n == 8
+    assert found.seams.n == 4
     assert found.seams.low > 0.6
     assert found.left_out == ()
     assert any(line.startswith("Seams: a classifier") and "have seams" in line for line in summary_lines(found))

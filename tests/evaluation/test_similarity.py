@@ -19,7 +19,17 @@ from medsmith.evaluation.fidelity.diversity import (
     similarities,
 )
 from medsmith.evaluation.fidelity.permutation import permutation_test
-from medsmith.evaluation.fidelity.seams import PaintedCase, _borders, _folds, boxes_of, grown, measure_seams
+from medsmith.evaluation.fidelity.seams import (
+    PaintedCase,
+    _borders,
+    _layers,
+    _patch,
+    _places,
+    boxes_of,
+    grown,
+    measure_seams,
+    teaching,
+)
 from medsmith.evaluation.pages.sections import seam_sentence
 from medsmith.evaluation.painted_cases import painted_cases
 
@@ -106,33 +116,40 @@ def test_ssim_equals_scikit_image(shape):
     assert similarities(one, other)[1] == pytest.approx(theirs, abs=1e-9)
 
 
-def painted(seed, *, noise, original=True, shape=(40, 40, 24)):
+def painted(seed, *, noise, shape=(40, 40, 24)):
     """Noise with a gradient; a box of it is drawn anew with noise of another strength."""
     rng = np.random.default_rng(seed)
     before = 10 * np.indices(shape)[0] + rng.normal(0, 20, shape)
     image, box = before.copy(), ((12, 12, 8), (28, 28, 18))
     region = tuple(slice(a, b) for a, b in zip(*box, strict=True))
     image[region] = 10 * np.indices(shape)[0][region] + rng.normal(0, noise, (16, 16, 10))
-    return PaintedCase(image, np.zeros(shape, bool), [box], before if original else None)
+    return PaintedCase(image, np.zeros(shape, bool), [box], before)
 
 
-@pytest.mark.parametrize("original", [True, False])
-def test_a_seam_is_found_and_none_where_there_is_none(original):
-    with_seam = measure_seams((painted(k, noise=5, original=original) for k in range(8)), seed=0)
-    without = measure_seams((painted(k, noise=20, original=original) for k in range(8)), seed=0)
+def test_a_seam_is_found_and_none_where_there_is_none():
+    with_seam = measure_seams((painted(k, noise=5) for k in range(8)), seed=0)
+    without = measure_seams((painted(k, noise=20) for k in range(8)), seed=0)
     assert with_seam is not None
     assert without is not None
     assert with_seam.low > 0.8
-    assert without.low < 0.5 < without.high + 0.03
     assert abs(without.value - 0.5) < 0.1
-    assert (without.n, without.interval) == (8, "Student's t over cases")
+    assert (without.n, without.interval) == (4, "Student's t over scored cases")
+
+
+@pytest.mark.slow
+def test_the_interval_holds_one_half_where_there_is_no_seam():
+    held = 0
+    for trial in range(60):
+        found = measure_seams((painted(10_000 + 100 * trial + k, noise=20) for k in range(8)), seed=trial)
+        assert found is not None
+        held += found.low <= 0.5 <= found.high
+    assert held >= 52  # of 60 in which 95 % hold it, fewer do in 1 of 130
 
 
 def test_pictures_have_seams_too_and_few_cases_none():
     cases = []
     for seed in range(6):
         volume = painted(seed, noise=3)
-        assert volume.original is not None
         cut = (volume.image[:, :, 12:13], volume.original[:, :, 12:13])
         cases.append(PaintedCase(cut[0], volume.lesion[:, :, :1], [((12, 12, 0), (28, 28, 1))], cut[1]))
     found = measure_seams(cases, seed=0)
@@ -143,11 +160,40 @@ def test_pictures_have_seams_too_and_few_cases_none():
 
 def test_the_borders_of_every_box_are_measured():
     boxes = [((8, 8, 0), (16, 16, 1)), ((40, 8, 0), (48, 16, 1)), ((8, 40, 0), (16, 48, 1))]
-    image, nothing = np.zeros((64, 64, 1)), np.zeros((64, 64, 1), bool)
-    places = _borders(PaintedCase(image, nothing, boxes), np.random.default_rng(0))
+    before, nothing = np.zeros((64, 64, 1)), np.zeros((64, 64, 1), bool)
+    image = before.copy()
+    for low, high in boxes:
+        image[tuple(map(slice, low, high))] = 1
+    places = _borders(PaintedCase(image, nothing, boxes, before), np.random.default_rng(0))
     quadrants = [(int(voxel[0] >= 32), int(voxel[1] >= 32)) for voxel, _, _ in places]
     assert [quadrants.count(each) for each in ((0, 0), (1, 0), (0, 1))] == [14, 14, 14]  # 40 / 3, rounded up
-    assert len(_borders(PaintedCase(image, nothing, boxes[:1]), np.random.default_rng(0))) == 40
+    first = _borders(PaintedCase(image, nothing, boxes[:1], before), np.random.default_rng(0))
+    assert all(1 in image[_patch(image.shape, *place[:2])] for place in first)
+
+
+@pytest.mark.parametrize(("axis", "inward"), [(0, 1), (0, -1), (1, 1), (1, -1), (2, 1), (2, -1)])
+def test_half_of_a_patch_was_painted_from_outside_to_inside(axis, inward):
+    shape = (40, 40, 40)
+    before, image = np.zeros(shape), np.zeros(shape)
+    box = ((12, 12, 12), (28, 28, 28))
+    image[tuple(map(slice, *box))] = 1
+    image[20, 20, 20] = 0  # painted in the gray value that was there
+    case = PaintedCase(image, np.zeros(shape, bool), [grown(box, (3, 3, 3), shape)], before)
+    places = [place for place in _places(case, case.boxes[0], np.random.default_rng(0)) if place[1:] == (axis, inward)]
+    assert len(places) == 16 * 16
+    inner = next(place for place in places if all(16 <= place[0][other] <= 24 for other in range(3) if other != axis))
+    assert _layers(image, inner).mean((1, 2)).tolist() == [0, 0, 0, 1, 1, 1]
+
+
+def test_a_painted_rim_that_shows_only_beside_its_lesion_is_no_seam_to_search():
+    def rimmed(seed):
+        case = painted(seed, noise=5)
+        box = tuple(map(slice, *case.boxes[0]))
+        lesion = case.lesion.copy()
+        lesion[box] = True
+        return PaintedCase(case.image, lesion, [grown(case.boxes[0], (3, 3, 3), case.image.shape)], case.original)
+
+    assert measure_seams(map(rimmed, range(8)), seed=0) is None
 
 
 @pytest.mark.parametrize(
@@ -186,14 +232,14 @@ def test_an_interval_of_diversity_ends_where_similarities_do():
     assert _estimate(0.0, (0.5, 0.5), 4, (-1.0, 1.0)).low == -1
 
 
-def test_cases_of_one_scan_are_in_one_fold():
+def test_cases_of_one_scan_all_teach_or_none():
     scans = ["scan a", "scan b", "scan a", "3", "4", "5", "scan b", "7"]
     for seed in range(5):
-        fold = _folds(scans, np.random.default_rng(seed))
-        assert fold[0] == fold[2]
-        assert fold[1] == fold[6]
-        assert sorted({*fold.tolist()}) == [0, 1, 2, 3, 4]
-    assert sorted(_folds(["scan a"] * 7, np.random.default_rng(0)).tolist()) == [0, 0, 1, 1, 2, 3, 4]
+        teaches = teaching(scans, np.random.default_rng(seed))
+        assert teaches[0] == teaches[2]
+        assert teaches[1] == teaches[6]
+        assert sum({scan: bool(known) for scan, known in zip(scans, teaches, strict=True)}.values()) == 3
+    assert sum(teaching(["scan a"] * 7, np.random.default_rng(0))) == 4
 
 
 def test_the_intervals_of_a_similarity_end_at_its_bounds():
@@ -262,9 +308,11 @@ def test_a_provenance_with_a_wrong_box_is_refused_by_name(tmp_path, box, line):
 def test_boxes_that_reach_beyond_the_image_are_cut(tmp_path):
     made = phantom("breast", tmp_path / "made", 1, size=32)
     path = tmp_path / "made" / "provenance" / f"{made.ids[0]}.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "lesions": [{"box": [[-9, 28, 0], [4, 50, 1]]}]}))
+    said = {"template": made.ids[0], "lesions": [{"box": [[-9, 28, 0], [4, 50, 1]]}]}
+    path.write_text(json.dumps({**json.loads(path.read_text()), **said}))
     (found,) = painted_cases(made, [made], "ultrasound")
     (((low_x, low_y, _), (high_x, high_y, _)),) = found.boxes
     assert (low_x, high_y) == (0, 32)
     assert 0 < low_y < 28 < 32
     assert 4 < high_x < 32
+    assert list(painted_cases(made, [], "ultrasound")) == []  # what was painted on is not at hand

@@ -42,8 +42,8 @@ from medsmith.progress import Advance, NullProgress, Progress
 
 RECORD, PAGE = "evaluation.json", "evaluation.html"
 NO_SEAMS = (
-    f"Seams were not searched: fewer than {MIN_CASES} synthetic cases have an image and a provenance that names "
-    "painted boxes, as that of lesiondiffusion does."
+    f"Seams were not searched: fewer than {MIN_CASES} synthetic cases have a provenance that names painted boxes, a "
+    "scan of the given cohorts that was painted on, and painted voxels far enough from a lesion."
 )
 _Value = TypeVar("_Value")
 _VERSIONS = ("medsmith", "numpy", "scipy", "scikit-image", "torch")

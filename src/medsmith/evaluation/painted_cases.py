@@ -21,7 +21,7 @@ LARGEST = 60
 
 
 def painted_cases(synthetic: Cohort, originals: Sequence[Cohort], channel: str) -> Iterator[PaintedCase]:
-    """Cases with painted boxes, at most 60, with the scan that was painted on if one of the cohorts has it.
+    """Cases with painted boxes, at most 60, whose scan that was painted on is in one of the cohorts.
 
     Args:
         synthetic: the synthetic cohort.
@@ -35,15 +35,12 @@ def painted_cases(synthetic: Cohort, originals: Sequence[Cohort], channel: str) 
     for id, boxes in islice(painted, LARGEST):
         case = canonical_case(synthetic[id])
         _check_inside(boxes, case, synthetic.root)
-        image = _channel(case, channel)
-        margin = [round(MARGIN_MM / edge) for edge in case.geometry.spacing]
-        yield PaintedCase(
-            image,
-            _lesions(case),
-            [grown(box, margin, image.shape) for box in boxes],
-            _original(case, originals, channel),
-            _template(case),
-        )
+        original = _original(case, originals, channel)
+        if original is not None:
+            image = _channel(case, channel)
+            margin = [round(MARGIN_MM / edge) for edge in case.geometry.spacing]
+            around = [grown(box, margin, image.shape) for box in boxes]
+            yield PaintedCase(image, _lesions(case), around, original, _template(case))
 
 
 def _boxes(synthetic: Cohort, id: str) -> Sequence[Box]:

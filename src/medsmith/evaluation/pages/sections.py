@@ -65,8 +65,8 @@ def similarity_and_seams(evaluation: Evaluation) -> Iterator[Section]:
         yield Section("Diversity", similarity_sentences(evaluation), tables)
     if evaluation.seams is not None:
         method = (
-            "Patches across the borders of painted boxes, without lesion, against the same places of the scan that was "
-            "painted on or similar ones nearby; logistic regression, cross-validated by case."
+            "Patches across the border of what was painted, without lesion, against the same places of the scan that "
+            "was painted on; a logistic regression learns from half of the scans, and cases of the others are scored."
         )
         yield Section("Seams", [*seam_sentences(evaluation), method])
 
