@@ -9,7 +9,7 @@ from medsmith.measurement.adherence import COUNTS_AS, IN_WORDS, MEASURED_BY, com
 from medsmith.reports.rules import LESION_TYPES
 from medsmith.reports.sampling import sample_report
 from medsmith.reports.schema import LesionReport
-from medsmith.reports.vocabulary import SYNONYMS
+from medsmith.reports.vocabulary import SYNONYMS, Density, Feature
 
 ONE = (1.0, 1.0, 1.0)
 
@@ -109,7 +109,9 @@ def test_every_judged_attribute_says_how_it_is_measured(name):
     assert MEASURED_BY[name]
 
 
-AREAS, MIXED, RING = "presence of decreased density areas", "mixed-density", "ring enhancement"
+AREAS: Feature = "presence of decreased density areas"
+MIXED: Density = "mixed-density"
+RING: Density = "ring enhancement"
 
 
 @pytest.mark.parametrize(
