@@ -15,7 +15,7 @@ from medsmith.measurement.adherence import AttributeVerdict, compare
 from medsmith.measurement.describe import LabeledScan, measure_lesion
 from medsmith.measurement.lesions import Lesion
 from medsmith.measurement.visibility import is_visible
-from medsmith.measurement.words import words_from
+from medsmith.measurement.words import LUNG, words_from
 from medsmith.reports.lesion_label import LESION, MAX_LABEL
 from medsmith.reports.schema import LesionReport
 
@@ -30,7 +30,7 @@ class LesionAssessment:
 
     Attributes:
         measured: the measured report.
-        visible: whether the lesion is visible, or was requested to be isodense.
+        visible: whether the lesion is visible, or was requested to be as dense as its organ.
         verdicts: requested against measured.
         drawn: attributes that the rules of the lesion type drew; nobody asked for them.
     """
@@ -75,5 +75,11 @@ def assess_lesion(
     measured = words_from(measures)
     assert measures.density is not None
     largest_slice = int(mask.sum(axis=(0, 1)).max())
-    visible = requested.density == "isodense" or is_visible(measures.density, largest_slice)
+    visible = _is_isodense(requested) or is_visible(measures.density, largest_slice)
     return LesionAssessment(measured, visible, compare(requested, measured, scan.geometry.spacing, denied))
+
+
+def _is_isodense(requested: LesionReport) -> bool:
+    """Whether the request is for a lesion as dense as its organ, which shows by its shape if at all."""
+    solid_nodule = requested.organ is not None and requested.organ in LUNG
+    return requested.density == "isodense" or (requested.density == "isodense soft tissue mass" and not solid_nodule)

@@ -328,8 +328,9 @@ def test_a_lesion_that_nobody_sees_does_not_pass_unless_it_was_to_be_isodense():
     box = Box((20, 20, 20), (36, 36, 36))
     hidden = insert_lesion(scan(), report((16.0, 16.0, 16.0)), box, generator(Keep()), seed=1, attempts=2)
     assert (hidden["visible"], hidden["passed"]) == (False, False)
-    meant = report((16.0, 16.0, 16.0), density="isodense")
-    assert insert_lesion(scan(), meant, box, generator(Keep()), seed=1, attempts=2)["visible"]
+    for density in ("isodense", "isodense soft tissue mass"):
+        meant = report((16.0, 16.0, 16.0), density=density)
+        assert insert_lesion(scan(), meant, box, generator(Keep()), seed=1, attempts=2)["visible"]
 
 
 def test_the_same_seed_gives_the_same_scan():
