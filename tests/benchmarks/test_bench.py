@@ -283,6 +283,8 @@ def test_cohorts_that_share_an_image_or_lack_labels_are_refused_before_anything_
     ):
         with pytest.raises(CohortError, match=re.escape(line)):
             bench("pig", tmp_path / "out", real=real, test=given)
+    with pytest.raises(CohortError, match=re.escape("real: 4 of the 8 cases of its folder; bench takes whole folders")):
+        bench("pig", tmp_path / "out", real=real.subset(real.ids[:4]), test=Cohort.open(test.root))
     for path in (test.root / "labelsTr").glob("copy*"):
         path.unlink()
     with pytest.raises(CohortError, match=re.escape("test: 1 of 9 cases have no labels")):

@@ -111,6 +111,17 @@ def _check_own(out: Path) -> None:
         )
 
 
+def _check_whole(cohort: Cohort) -> None:
+    """Refuses some cases of a folder (``Cohort.subset``): rows are made from folders, with all that these hold.
+
+    Raises:
+        CohortError: it has fewer cases than its folder.
+    """
+    if (whole := len(Cohort.open(cohort.root))) != len(cohort):
+        found, limit = f"{len(cohort)} of the {whole} cases of its folder", "bench takes whole folders"
+        raise CohortError(cohort.root, found, limit, "write these cases to a folder of their own (medsmith split)")
+
+
 def _check_given(paper: Paper, given: Mapping[str, Cohort], group: str | None, progress: Progress) -> None:
     """Refuses cohorts that no row can be made of, before anything is made.
 
@@ -127,6 +138,8 @@ def _check_given(paper: Paper, given: Mapping[str, Cohort], group: str | None, p
             without image or labels, or an image in both.
     """
     cohorts = [given[name] for name in (TRAIN, TEST) if name in given]
+    for cohort in given.values():
+        _check_whole(cohort)
     for cohort in cohorts:
         if not len(cohort):
             raise CohortError(cohort.root, "no cases", "labeled cases", "give a cohort that has some")
