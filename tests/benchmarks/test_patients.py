@@ -210,7 +210,7 @@ def test_the_command_asks_for_patients(cohorts, tmp_path, monkeypatch, capsys):
     assert "--group: there are no cohorts of patients" in capsys.readouterr().err
     given = [*call, "--real", str(cohorts["train"].root), "--test", str(cohorts["thrice"].root), "--group"]
     assert main([*given, "(x?)"]) == 2
-    assert "finds an empty name in 6 ids" in capsys.readouterr().err
+    assert "finds an empty name in 30 ids" in capsys.readouterr().err
     monkeypatch.setattr("medsmith.benchmarks.bench", seen, raising=False)
     with pytest.raises(SystemExit):
         main([*given, PATIENT])

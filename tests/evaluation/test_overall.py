@@ -130,7 +130,9 @@ def test_what_a_later_part_would_refuse_is_refused_before_anything_is_measured(c
     settings = tmp_path / "other" / "utility" / "settings.json"
     settings.parent.mkdir(parents=True)
     settings.write_text('{"grid edge": "24"}')
-    with pytest.raises(RunError, match=r"utility: holds results of other settings \(grid edge, options, "):
+    with pytest.raises(
+        RunError, match=r"utility: holds results of other settings \(grid edge, labels and channels, options, "
+    ):
         run(cohorts, tmp_path / "other")
     assert [path for path in (tmp_path / "other").rglob("*") if path.is_file()] == [settings]
 

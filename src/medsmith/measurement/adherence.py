@@ -108,11 +108,13 @@ _BOTH_AREAS = ("presence of decreased density areas", "presence of increased den
 NEEDED: Final[Mapping[str, str]] = MappingProxyType(
     {
         **dict.fromkeys((*_BOTH_AREAS, _MIXED), "heterogeneity_hu"),
-        **dict.fromkeys(("ring enhancement", _PART_SOLID), "rim_minus_core_hu"),
         _SPICULATED: "equivalent_diameter_mm",
     }
 )
-"""Words that a lesion of few voxels cannot show -> the number that tells: missing there, or a diameter too small."""
+"""Words that a lesion of few voxels cannot show -> the number that tells: missing there, or a diameter too small.
+
+A rim of another density is not among them: where it cannot be measured, none is made (``insertion.rim``).
+"""
 _IN_PLACE = ("within the parenchymal organ", "protruding from the parenchymal organ")
 
 

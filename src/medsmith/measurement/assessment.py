@@ -75,11 +75,15 @@ def assess_lesion(
     measured = words_from(measures)
     assert measures.density is not None
     largest_slice = int(mask.sum(axis=(0, 1)).max())
-    visible = _is_isodense(requested) or is_visible(measures.density, largest_slice)
+    visible = need_not_stand_out(requested.density, requested.organ) or is_visible(measures.density, largest_slice)
     return LesionAssessment(measured, visible, compare(requested, measured, scan.geometry.spacing, denied))
 
 
-def _is_isodense(requested: LesionReport) -> bool:
-    """Whether the request is for a lesion as dense as its organ, which shows by its shape if at all."""
-    solid_nodule = requested.organ is not None and requested.organ in LUNG
-    return requested.density == "isodense" or (requested.density == "isodense soft tissue mass" and not solid_nodule)
+def need_not_stand_out(density: str | None, organ: str | None) -> bool:
+    """Whether a lesion is requested to be as dense as its organ, so that it shows by its shape if at all.
+
+    Args:
+        density: that is requested.
+        organ: likewise. A solid nodule of the lung stands out.
+    """
+    return density == "isodense" or (density == "isodense soft tissue mass" and organ not in LUNG)

@@ -67,9 +67,9 @@ def unmeasured(lesion: Json) -> tuple[str, ...]:
 def _hidden(lesion: Json, name: str) -> tuple[str, ...]:
     """The words of an attribute that were asked for and that no verdict tells of."""
     measured = lesion.get("measured") or {}
-    if name in lesion.get("drawn", ()):
-        return ()
     judged = {each["requested"] for each in lesion.get("verdicts", ()) if each["attribute"] == name}
+    if name in lesion.get("drawn", ()) or (judged and name != "features"):
+        return ()
     words = (word for word in _listed(lesion["requested"].get(name)) if word in COUNTS_AS and word not in judged)
     return tuple(
         word for word in words if (word in NEEDED and measured) or (name in _MEASURED and not measured.get(name))

@@ -19,6 +19,7 @@ from medsmith.evaluation.pages.viewer_link import link_to_coming_view
 from medsmith.formats.json_file import read_json
 from medsmith.geometry import Geometry
 from medsmith.measurement.adherence import MEASURED_BY, TOLERANCES
+from medsmith.measurement.assessment import need_not_stand_out
 from medsmith.reports.organs import is_bone
 from medsmith.reports.wording import organ_words
 from medsmith.synthesis.lesion_values import (
@@ -123,7 +124,7 @@ def _closest(out: Path) -> Iterator[Section]:
 
 def _summary(lesions: Sequence[Json]) -> str:
     passed, visible = (sum(bool(lesion[key]) for lesion in lesions) for key in ("passed", "visible"))
-    hidden = sum(lesion["requested"].get("density") == "isodense" for lesion in lesions)
+    hidden = sum(need_not_stand_out(*map(lesion["requested"].get, ("density", "organ"))) for lesion in lesions)
     excused = f" ({hidden} asked to be isodense, which need not stand out)"
     return (
         f"{passed} of {counted(len(lesions), 'lesion')} as asked in every measured attribute; "
