@@ -14,15 +14,14 @@ place is passed over. Rows of voxels run along the axes of the scan across the b
 
 A logistic regression of steps, spread and roughness along and across bundles of rows learns from half of the couples;
 of the others the mean of its scores over a lesion is the lesion's. A couple is an inserted lesion and the one whose
-words it was asked by. Floor: couples of two own lesions of different cases.
-Control, which must be found: the same, with the tissue within 4 mm of the lesion smoothed by a Gaussian of 1 voxel.
+words it was asked by. Floor: couples of two own lesions, drawn 20 times; mean and range of the drawings. Control, which
+must be found: couples of two own lesions, with the tissue within 4 mm of one of them smoothed by a Gaussian of 1 voxel.
 Findings go to seams.json beside this file; about five minutes on one thread.
 """
 
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any, final
 
@@ -49,7 +48,7 @@ from medsmith.reports.schema import LesionReport
 
 HERE = Path(__file__).parent
 COUNT = 110
-SIDE, BUNDLE, ROWS = 3, 3, 60
+SIDE, BUNDLE, ROWS, DRAWINGS = 3, 3, 60, 20
 SMOOTHED_MM, FEWEST = 4.0, 8
 LAYERS: Mapping[str, slice] = {"surroundings": slice(0, SIDE), "border": slice(0, 2 * SIDE)}
 Rows = Float64[np.ndarray, "rows depth u v"]
@@ -75,17 +74,17 @@ def main(run: str, healthy: Path, lesions: Path, count: int) -> None:
     """Insert the lesions, compare their borders, and keep the figures."""
     torch.set_num_threads(1)
     method, scans, own = load_method(run), Cohort.open(healthy), Cohort.open(lesions)
-    asked = (case for case in own if len(lesions_of(case)) == 1)
-    triples = list(inserted(method, scans, islice(asked, count), count))
-    made = [rows_of(lesion_of(case)) for case, _, _ in triples]
-    others = [lesion_of(case) for _, _, case in triples]
-    real = [rows_of(each) for each in others]
-    halves = {
-        "inserted against own": (made, real),
-        "floor: own against own": (real[::2], real[1::2]),
-        "control: smoothed against own": ([rows_of(smoothed(each)) for each in others[::2]], real[1::2]),
+    asked = [id for id in own.ids if len(lesions_of(own[id])) == 1]
+    triples = list(inserted(method, scans, map(own.__getitem__, asked[:count]), count))
+    own_lesions = [lesion_of(own[id]) for id in asked]
+    real = [rows_of(each) for each in own_lesions]
+    first, second = ([rows_of(lesion_of(triple[part])) for triple in triples] for part in (0, 2))
+    blurred = [rows_of(smoothed(each)) for each in own_lesions[::2]]
+    rows = {
+        "inserted against own": {zone: told(first, second, layers) for zone, layers in LAYERS.items()},
+        "floor: own against own": {zone: floor(real, layers) for zone, layers in LAYERS.items()},
+        "control: smoothed against own": {zone: told(blurred, real[1::2], layers) for zone, layers in LAYERS.items()},
     }
-    rows = {name: {zone: told(*both, layers) for zone, layers in LAYERS.items()} for name, both in halves.items()}
     found = {
         "classifier": rows,
         "painted": painted([each[:2] for each in triples]),
@@ -178,6 +177,17 @@ def told(first: Sequence[Rows], second: Sequence[Rows], layers: slice) -> Mappin
         ]
     )
     return {**paired_auc(scores[:, 1], scores[:, 0]).as_json(), "couples": [len(learned) // 2, len(scores)]}
+
+
+def floor(own: Sequence[Rows], layers: slice) -> Mapping[str, Any]:
+    """AUC of couples of lesions of one kind that are drawn at random: mean, smallest and largest of the drawings."""
+    found = []
+    for number in range(DRAWINGS):
+        order = np.random.default_rng(number).permutation(len(own))
+        found.append(told([own[index] for index in order[::2]], [own[index] for index in order[1::2]], layers))
+    values = [each["value"] for each in found]
+    ends = {"low": min(values), "high": max(values), "interval": f"range of {DRAWINGS} drawings"}
+    return {"value": float(np.mean(values)), **ends, "couples": found[0]["couples"]}
 
 
 def description(bundle: Float64[np.ndarray, "depth u v"]) -> Float64[np.ndarray, " d"]:

@@ -112,8 +112,9 @@ Can the border of a lesion be told from that of a phantom's own lesion? {n} lesi
 phantoms by the words of lesions of other phantoms, and are compared with the lesions whose words they are. A logistic
 regression of steps, spread and roughness of the gray values across the border learns from half of the couples and
 scores the others; AUC of the lesions, .5 where nothing is told. Surroundings: the three voxels outside the mask alone;
-border: three more inside. The floor compares the phantoms' own lesions with each other; in the control the surroundings
-of half of them are smoothed, which must be found.
+border: three more inside. Lesions with too few rows of voxels across their border, the smallest, are left out. The
+floor compares the phantoms' own lesions with each other (mean and range of 20 drawings of the couples); in the control
+the surroundings of half of them are smoothed, which must be found.
 
 {table}
 
