@@ -123,9 +123,14 @@ def covered_share(field: Field, frame: Frame, allowed: Bool[np.ndarray, "x y z"]
     voxels whose centers it covers.
     """
     share = np.where(allowed, frame.share_above(field, 0.0), np.float32(0))
-    mask = largest_component(share >= HALF)
-    if not mask.any():
+    if not (share >= HALF).any():
         return largest_component((frame.resample_out(field) > 0) & allowed).astype(np.float32)
+    return in_one_piece(share)
+
+
+def in_one_piece(share: Float32[np.ndarray, "x y z"]) -> Float32[np.ndarray, "x y z"]:
+    """The share of each voxel, 0 outside the largest part of at least one half and the lesser shares beside it."""
+    mask = largest_component(share >= HALF)
     beside = binary_dilation(mask, generate_binary_structure(3, 3)) & (share < HALF)
     return np.where(mask | beside, share, np.float32(0))
 

@@ -7,10 +7,9 @@ from typing import Final
 
 import numpy as np
 from jaxtyping import Bool, Float32, Float64
-from scipy.ndimage import binary_dilation, generate_binary_structure
 
 from medsmith.insertion.box import Box
-from medsmith.insertion.shape import HALF, largest_component
+from medsmith.insertion.shape import HALF, in_one_piece
 from medsmith.measurement.spiculation import OPENING
 from medsmith.measurement.surface import radius_of
 
@@ -69,10 +68,7 @@ def with_spicules(covered: Share, box: Box, allowed: Mask, spacing: Spacing, rng
         inside |= _near_segment(places - center, tip, half_width)
     share = covered.copy()
     share[part] = np.maximum(share[part], inside.mean(axis=-1, dtype=np.float32))
-    share = np.where(allowed, share, np.float32(0))
-    whole = largest_component(share >= HALF)
-    beside = binary_dilation(whole, generate_binary_structure(3, 3)) & (share < HALF)
-    return np.where(whole | beside, share, np.float32(0))
+    return in_one_piece(np.where(allowed, share, np.float32(0)))
 
 
 def _places(
