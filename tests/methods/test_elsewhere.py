@@ -13,7 +13,7 @@ from medsmith import Cohort
 from medsmith.errors import FileError, RequestError, RunError
 from medsmith.formats.atomic import sha256_of
 from medsmith.formats.json_file import read_json
-from medsmith.methods import method_class, method_names
+from medsmith.methods import elsewhere, method_class, method_names
 from medsmith.methods.elsewhere import VARIABLE, use_method_file
 from medsmith.runs.checkpoints import load_method
 from medsmith.runs.method_version import changed_method_warnings
@@ -25,6 +25,7 @@ TOY = Path(__file__).parents[1] / "support" / "toy_methods" / "latent_pair.py"
 @pytest.fixture(autouse=True)
 def _no_files(monkeypatch):
     monkeypatch.setenv(VARIABLE, "")
+    monkeypatch.setattr(elsewhere, "_LOADED", {})  # tests after these are of other methods
 
 
 def installed(folder, monkeypatch, name="shape_pair", value="my_methods:LatentPair", package="my-methods"):

@@ -153,6 +153,14 @@ def test_failures_of_the_system_are_no_faults_of_a_method_that_did_not_cause_the
     assert fault_of(raised.value) is None
 
 
+@pytest.mark.parametrize("error", ["MemoryError()", 'RuntimeError("DefaultCPUAllocator: cannot allocate memory")'])
+def test_a_lack_of_memory_is_no_fault_of_the_method_that_met_it(method, error, cohort, tmp_path, capsys):
+    method.write_text(METHOD.replace('ValueError(f"no {place}\\nfor now")', error))
+    command = ["train", "plain", str(cohort.root), "--run", str(tmp_path / "run"), "--set", "fails_in=learning"]
+    assert main(command) == 2
+    assert capsys.readouterr().err.splitlines()[-1].startswith("medsmith: out of memory; ")
+
+
 def test_without_a_method_from_elsewhere_nothing_is_renamed(monkeypatch):
     monkeypatch.setattr(elsewhere, "_LOADED", {})
     with pytest.raises(RuntimeError) as raised:

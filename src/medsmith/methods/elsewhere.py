@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 
-from medsmith.errors import FileError, MethodError, RequestError, printable
+from medsmith.errors import FileError, MethodError, RequestError, is_out_of_memory, printable
 from medsmith.formats.atomic import sha256_of
 from medsmith.methods.base import Method
 from medsmith.registration import registered, registered_version
@@ -78,15 +78,15 @@ def fault_of(error: Exception) -> MethodError | None:
     """What a method from elsewhere raised, as an error that names it and has the traceback as its note.
 
     An exception that arose outside its code is still the method's where one is in use, most often because of what it
-    returned. A failure of the system (``OSError``) is so only if it arose in it.
+    returned. A failure of the system (``OSError``) is so only if it arose in it, and a lack of memory never.
 
     Args:
         error: of any kind but medsmith's own.
 
     Returns:
-        None if no method from elsewhere is in use.
+        None if no method from elsewhere is in use, or the machine has failed rather than the method.
     """
-    if not _LOADED:
+    if not _LOADED or is_out_of_memory(error):
         return None
     frames = [(frame, line) for frame, line in traceback.walk_tb(error.__traceback__)]
     inside = [each for each in frames if _package(each[0].f_globals.get("__name__", "")) in _LOADED]
