@@ -7,9 +7,11 @@ from hypothesis import strategies as st
 
 from medsmith.geometry import Geometry
 from medsmith.insertion.box import Box
-from medsmith.insertion.edge import SOFT_EDGE_MM, distance_to_border, edge_width_mm, with_edge
+from medsmith.insertion.edge import LEAST_SOFT_EDGE_MM, SOFT_EDGE_MM, distance_to_border, edge_width_mm, with_edge
 from medsmith.insertion.frame import Frame
 from medsmith.insertion.shape import covered_share
+from medsmith.measurement.margin import margin_width
+from medsmith.measurement.words import THRESHOLDS
 
 SHAPE = (24, 20, 22)
 
@@ -100,8 +102,26 @@ def test_whatever_the_width_the_mask_is_where_the_share_is_half_and_nothing_lies
     np.testing.assert_array_equal(share >= 0.5, covered >= 0.5)
     assert not share[~allowed].any()
     assert share.min() >= 0
-    if (covered >= 0.5).any() and width > 0 and (allowed & (covered < 0.5)).any():
-        assert share.max() > 0.95 or share.max() == covered.max()
+    mask = covered >= 0.5
+    if mask.any() and width > 0 and (allowed & ~mask).any():
+        deepest = distance_to_border(allowed & ~mask, spacing)[mask].max()
+        thick = deepest >= min(width, LEAST_SOFT_EDGE_MM) / 2
+        assert share.max() > 0.95 or share.max() == covered.max() or not thick
+
+
+@pytest.mark.parametrize("step", [1.0, 1.5, 2.0])
+@pytest.mark.parametrize("diameter", [5.0, 6.5, 9.0])
+@pytest.mark.parametrize("width", [0.0, SOFT_EDGE_MM])
+def test_small_lesions_have_the_margin_that_is_asked_for(diameter, step, width):
+    edge = 2 * round(12 / step)
+    places = (np.indices((edge,) * 3) - (edge - 1.3) / 2) * step
+    distance = diameter / 2 - np.linalg.norm(places, axis=0)
+    covered = np.clip(distance / step + 0.5, 0, 1).astype(np.float32)
+    share = with_edge(covered, np.ones(covered.shape, bool), (step,) * 3, width)
+    noisy = 40 + 60 * share + np.random.default_rng(0).normal(0, 5, share.shape)
+    measured = margin_width(noisy, covered >= 0.5, (), (step,) * 3, 5.0)
+    assert measured is not None
+    assert (measured >= THRESHOLDS.ill_defined_mm) == (width > 0)
 
 
 @pytest.mark.parametrize("width", [0.0, 5e-324, 1e-300, 0.005])

@@ -112,6 +112,7 @@ def test_every_judged_attribute_says_how_it_is_measured(name):
 AREAS: Feature = "presence of decreased density areas"
 MIXED: Density = "mixed-density"
 RING: Density = "ring enhancement"
+PART_SOLID: Density = "isodense soft tissue mass with peripheral low-density ground-glass opacity"
 
 
 @pytest.mark.parametrize(
@@ -131,6 +132,13 @@ def test_what_a_small_lesion_cannot_show_is_not_judged(numbers, judged):
     assert sorted(words) == sorted(judged)
 
 
+def test_a_part_solid_nodule_without_a_core_clear_of_its_border_is_not_judged():
+    asked = LesionReport(density=PART_SOLID)
+    solid: Density = "isodense soft tissue mass"
+    assert not compare(asked, LesionReport(density=solid, measured={"mean_hu": -300.0}), ONE)
+    assert passed(asked, LesionReport(density=solid, measured={"heterogeneity_hu": 1.0})) == {"density": False}
+
+
 def test_mixed_density_is_judged_where_both_parts_can_be_measured():
     asked = LesionReport(density=MIXED)
     assert not compare(asked, LesionReport(density="hypodense", measured={"mean_hu": 40.0}), ONE)
@@ -147,13 +155,26 @@ def test_a_round_lesion_with_spicules_may_measure_as_irregular():
 
 
 @pytest.mark.parametrize(
-    ("variation", "contrast", "counts"),
-    [("heterogeneous", 5.0, True), ("heterogeneous", 20.0, False), (None, 5.0, False)],
+    ("density", "variation", "contrast", "counts"),
+    [
+        ("isodense", "heterogeneous", 5.0, True),
+        ("isodense", "heterogeneous", 20.0, False),
+        ("isodense", None, 5.0, False),
+        ("hypodense", "heterogeneous", -20.0, True),
+        ("hypodense", "heterogeneous", -5.0, False),
+        ("hypodense", "homogeneous", -20.0, False),
+        ("hypodense fluid-like", "heterogeneous", -20.0, False),
+        ("hyperdense", "heterogeneous", 20.0, True),
+        ("hyperdense", "heterogeneous", -20.0, False),
+        ("hyperdense", "heterogeneous", None, False),
+    ],
 )
-def test_a_heterogeneous_lesion_as_dense_as_its_organ_has_parts_on_either_side(variation, contrast, counts):
-    asked = LesionReport(density="isodense", density_variation=variation)
-    measured = LesionReport(density=MIXED, measured={"contrast_hu": contrast, "heterogeneity_hu": 18.0})
-    assert passed(asked, measured) == {"density": counts}
+def test_the_mean_of_a_heterogeneous_lesion_is_as_asked_though_parts_lie_on_either_side(
+    density, variation, contrast, counts
+):
+    asked = LesionReport(density=density, density_variation=variation)
+    numbers = {"heterogeneity_hu": 18.0} | ({} if contrast is None else {"contrast_hu": contrast})
+    assert passed(asked, LesionReport(density=MIXED, measured=numbers)) == {"density": counts}
 
 
 DECREASED, INCREASED = "presence of decreased density areas", "presence of increased density areas"

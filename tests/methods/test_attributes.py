@@ -21,20 +21,21 @@ pytestmark = pytest.mark.usefixtures("no_fsync")
 LESIONS = {attribute.name: attribute for attribute in lesion_attributes()}
 FIELDS = {"size": "size_mm", "CT value": "ct_value_hu", "location": "cavity", "ring enhancement": "density",
           "mixed density": "density", "areas of decreased density": "features",
-          "areas of increased density": "features"}  # fmt: skip
+          "areas of increased density": "features", "spiculated margins": "features"}  # fmt: skip
 GUIDES = {attribute.name: attribute for attribute in guide_attributes()}
 
 
 @pytest.fixture(scope="module")
 def scans(tmp_path_factory):
-    """Two scans with a liver of 110 mL, of which the second has kidneys of as much."""
+    """Two scans with a liver and lungs of 144 mL each, of which the second has a kidney of as much."""
     folder = tmp_path_factory.mktemp("scans") / "scans"
-    names = {"background": 0, "liver": 1, "kidney_left": 2, "kidney_right": 3}
+    names = {"background": 0, "liver": 1, "kidney_left": 2, "kidney_right": 3, "lung": 4}
     cohort = Cohort.create(folder, channel_names=("CT",), label_names=names, file_ending=".nii.gz")
     for number in range(2):
         labels = np.zeros((12, 12, 12), np.uint8)
         labels[:6, :6, :4] = 1  # 144 voxels of 1 mL
         labels[6:, 6:, : 4 * number] = 2
+        labels[:6, 6:, :4] = 4
         image = np.full((1, 12, 12, 12), 50, np.float32)
         geometry = Geometry((12, 12, 12), np.diag([10.0, 10.0, 10.0, 1.0]))
         case = steered_runs.slice_of(0)

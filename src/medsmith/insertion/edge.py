@@ -16,6 +16,8 @@ from medsmith.reports.vocabulary import SHARP_SURFACES, Density, Surface
 
 SOFT_EDGE_MM = 6.0
 """Width of an ill-defined edge from share 0 to share 1; from 10 % to 90 % it is 3.6 mm."""
+LEAST_SOFT_EDGE_MM = 5.0
+"""Width of an ill-defined edge in a lesion that is thinner; a narrower one measures as sharp on voxels of 1 to 2 mm."""
 _LEAST_MM = 0.01
 """An edge narrower than this is sharp."""
 _GROUND_GLASS: Density = "low-density ground-glass opacity"
@@ -37,8 +39,9 @@ def with_edge(covered: Share, allowed: Mask, spacing: Spacing, width_mm: float) 
     """The share of the lesion in each voxel, with an edge of a given width about the border of the mask.
 
     A sharp edge keeps the share of the voxel that the lesion covers. A wider one is 3t^2 - 2t^3, where t falls linearly
-    with the signed distance to the border, from 1 inside to 0 outside; it is never wider than the lesion is thick, so
-    that the share reaches 1. Where the mask ends at the border of the allowed voxels the lesion does not fade.
+    with the signed distance to the border, from 1 inside to 0 outside. It is no wider than the lesion is thick, so that
+    the share reaches 1, but in lesions thinner than ``LEAST_SOFT_EDGE_MM``: their middle is a mixture. Where the mask
+    ends at the border of the allowed voxels the lesion does not fade.
 
     Args:
         covered: share of each voxel that the lesion covers (``shape.covered_share``).
@@ -51,7 +54,7 @@ def with_edge(covered: Share, allowed: Mask, spacing: Spacing, width_mm: float) 
     if width_mm < _LEAST_MM or not mask.any() or not outside.any():
         return covered
     depth = np.where(mask, distance_to_border(outside, spacing), 0.0)
-    width = min(width_mm, 2 * float(depth.max()))
+    width = min(width_mm, max(2 * float(depth.max()), LEAST_SOFT_EDGE_MM))
     signed = np.where(mask, depth, -distance_to_border(mask, spacing))
     t = np.clip(HALF + signed / width, 0.0, 1.0)
     return np.where(allowed, t**2 * (3.0 - 2.0 * t), 0.0).astype(np.float32)

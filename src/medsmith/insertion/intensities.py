@@ -36,6 +36,7 @@ _LARGEST_GAIN: Final = 3.0
 """Largest factor on a texture; a network that paints almost none gives no more than this."""
 _LARGEST_GAIN_OF_AREAS: Final = 5.0
 """The same for the side of a texture on which areas are asked for."""
+_ROUNDS: Final = 5
 _EDGE_MM: Final = 1.5
 """Depth below the mask's border from which a lesion's intensities are taken, if it is twice as thick."""
 _AREAS: Final[tuple[tuple[Feature, float], ...]] = (
@@ -104,12 +105,26 @@ def _textured(
     texture = texture * min(1.0, MOST_HETEROGENEOUS_HU / spread)
     if report.density_variation == "heterogeneous":
         texture = texture * _gain(HETEROGENEOUS_HU, min(spread, MOST_HETEROGENEOUS_HU), _LARGEST_GAIN)
-    for feature, sign in _AREAS:
-        tail = float(np.percentile(sign * texture[inside], 95))
-        asked = feature in report.features or report.density == "mixed-density"
-        factor = _gain(AREAS_HU, tail, _LARGEST_GAIN_OF_AREAS) if asked else min(1.0, EVEN_HU / max(tail, 1e-6))
-        texture = np.where(sign * texture > 0, texture * factor, texture)
-    return texture
+    return _with_areas(texture, inside, report)
+
+
+def _with_areas(
+    texture: Float64[np.ndarray, "u v w"], inside: Mask, report: LesionReport
+) -> Float64[np.ndarray, "u v w"]:
+    """The texture with its upper and lower half scaled to the tails that the report asks for; its mean is 0.
+
+    To scale one half shifts the mean, from which both tails are measured: hence several rounds.
+    """
+    factors, scaled = {sign: 1.0 for _, sign in _AREAS}, texture
+    for _ in range(_ROUNDS):
+        scaled = texture * np.where(texture > 0, factors[1.0], factors[-1.0])
+        scaled = scaled - scaled[inside].mean()
+        for feature, sign in _AREAS:
+            tail = max(float(np.percentile(sign * scaled[inside], 95)), 1e-6)
+            asked = feature in report.features or report.density == "mixed-density"
+            least, most, wanted = (1.0, _LARGEST_GAIN_OF_AREAS, AREAS_HU) if asked else (0.0, 1.0, EVEN_HU)
+            factors[sign] = float(np.clip(factors[sign] * wanted / tail, least, most))
+    return scaled
 
 
 def _gain(wanted: float, found: float, most: float) -> float:

@@ -107,7 +107,7 @@ _SPICULATED = "spiculated margins"
 _BOTH_AREAS = ("presence of decreased density areas", "presence of increased density areas")
 NEEDED: Final[Mapping[str, str]] = MappingProxyType(
     {
-        **dict.fromkeys((*_BOTH_AREAS, _MIXED), "heterogeneity_hu"),
+        **dict.fromkeys((*_BOTH_AREAS, _MIXED, _PART_SOLID), "heterogeneity_hu"),
         _SPICULATED: "equivalent_diameter_mm",
     }
 )
@@ -208,9 +208,20 @@ def _is_met_besides(word: str, requested: LesionReport, measured: LesionReport) 
         return _is_mixed_in_a_wall(measured)
     if word in _ROUND:  # spicules lower the sphericity of any body
         return _SPICULATED in requested.features and _SPICULATED in measured.features
-    # A heterogeneous lesion as dense as its organ has parts on either side of it.
     uneven = requested.density_variation == "heterogeneous" and measured.density == _MIXED
-    return word in _SOFT and uneven and abs(measured.measured.get("contrast_hu", np.inf)) < THRESHOLDS.density_hu
+    return uneven and _tells_mean(word, measured.measured.get("contrast_hu"))
+
+
+def _tells_mean(word: str, contrast_hu: float | None) -> bool:
+    """Whether a word of density fits the mean of a lesion, whose parts lie on either side of its organ."""
+    if contrast_hu is None:
+        return False
+    limit = THRESHOLDS.density_hu
+    return {
+        **dict.fromkeys(_SOFT, abs(contrast_hu) < limit),
+        "hypodense": contrast_hu <= -limit,
+        "hyperdense": contrast_hu >= limit,
+    }.get(word, False)
 
 
 def _is_mixed_in_a_wall(measured: LesionReport) -> bool:

@@ -44,7 +44,7 @@ class _Asked:
 
 
 def lesion_attributes() -> tuple[Attribute, ...]:
-    """Shape, size, density, CT value, density variation, surface, location, and what lies inside."""
+    """Shape, size, density, CT value, density variation, surface, location, what lies inside, and spicules."""
     round_like: Words = {"shape": ("round-like",)}
     # Round in all but the first, so that a rough border is not taken for a soft one.
     shape = _Asked({"irregular": {"shape": ("irregular",)}, "round-like": round_like}, _cube(26), (*_SOLID, "lung"))
@@ -66,12 +66,12 @@ def lesion_attributes() -> tuple[Attribute, ...]:
         ),
         _attribute("surface", surface, ("margin_width_mm", "width of the margin, mm"), "width of the blending"),
         _attribute("location", place, ("share_outside", "share outside the organ"), "placed there"),
-        *_inner_attributes(),
+        *_features(),
     )
 
 
-def _inner_attributes() -> tuple[Attribute, ...]:
-    """Ring enhancement, mixed density, and areas of other density, each against the same lesion without it."""
+def _features() -> tuple[Attribute, ...]:
+    """Ring, mixed density, areas of other density and spicules, each against the same lesion without it."""
     uneven: Words = {**_cube(26), "shape": ("round-like",), "density_variation": "heterogeneous"}
     hypodense: Words = {"density": "hypodense"}
     ring = _Asked({"hypodense": hypodense, "ring enhancement": {"density": "ring enhancement"}}, uneven)
@@ -84,7 +84,10 @@ def _inner_attributes() -> tuple[Attribute, ...]:
         features = {"none": {}, "areas": {"features": (f"presence of {kind} density areas",)}}
         areas = _Asked(features, {**uneven, **hypodense})
         found.append(_attribute(f"areas of {kind} density", areas, (tail, "tail from the mean, HU"), _SCALED))
-    return tuple(found)
+    levels: Mapping[str, Words] = {"none": {}, "spiculated margins": {"features": ("spiculated margins",)}}
+    spicules = _Asked(levels, {**_cube(26), "density": "isodense soft tissue mass"}, ("lung",))
+    measure = ("spicule_share", "share of the volume in spicules")
+    return (*found, _attribute("spiculated margins", spicules, measure, "spicules made after the network"))
 
 
 def _low_tail(measured: Numbers) -> float:
