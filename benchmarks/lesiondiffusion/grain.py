@@ -15,7 +15,6 @@ from unittest.mock import patch
 
 import numpy as np
 import torch
-from alignment import COMMON, ball, places_of
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 from scipy.stats import median_abs_deviation
 
@@ -26,10 +25,17 @@ from medsmith.errors import RequestError
 from medsmith.evaluation.fidelity.bootstrap import mean_of_cases
 from medsmith.formats.atomic import write_json
 from medsmith.machine import facts
-from medsmith.reports.organs import is_lesion
+from medsmith.methods.lesiondiffusion.attributes import LEAST_ORGAN_MM3
+from medsmith.reports.organs import is_lesion, labels_of
 from medsmith.reports.schema import LesionReport
 
 HERE = Path(__file__).parent
+ORGANS = ("liver", "kidney")
+ASKED: dict[str, Any] = {
+    "cavity": "within the parenchymal organ",
+    "size_mm": (24.0, 24.0, 24.0),
+    "shape": ("round-like",),
+}
 WORDS = ("homogeneous", "heterogeneous")
 BAND_MM = 1.0
 CLEAR_MM = 3.0
@@ -70,11 +76,11 @@ def real(cohort: Cohort, word: str) -> Iterator[float]:
                 yield ratio
 
 
-def painted(method: Any, templates: Path, word: str, count: int) -> Iterator[float]:
+def painted(method: Any, templates: Path, word: Any, count: int) -> Iterator[float]:
     """Of lesions in liver and kidney; a place where none fits is passed over."""
-    places, made = places_of(Cohort.open(templates), ("liver", "kidney")), 0
+    places, made = places_of(Cohort.open(templates)), 0
     for seed, (id, organ) in enumerate(places):
-        asked = LesionReport(**{**COMMON, **ball(24), "organ": organ, "density_variation": word})
+        asked = LesionReport(**ASKED, organ=organ, density_variation=word)
         request = method.Request(templates=CaseRef(cohort=templates, case=id), lesions=(asked,), attempts=1)
         try:
             ratio = ratio_of(method.synthesize(request, seed, method.config.sampling))
@@ -85,6 +91,18 @@ def painted(method: Any, templates: Path, word: str, count: int) -> Iterator[flo
             yield ratio
         if made == count:
             return
+
+
+def places_of(cohort: Cohort) -> list[tuple[str, str]]:
+    """Templates and organs that they have plenty of."""
+    found = []
+    for id in cohort.ids:
+        case = cohort[id]
+        for organ in ORGANS:
+            voxels = np.isin(case.require_labels(), labels_of(organ, case.label_names)).sum()
+            if voxels * np.prod(case.geometry.spacing) > LEAST_ORGAN_MM3:
+                found.append((id, organ))
+    return found
 
 
 def ratio_of(case: Case) -> float | None:

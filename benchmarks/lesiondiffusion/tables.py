@@ -31,28 +31,6 @@ def origin(found: Found) -> str:
     return f"{facts['date']}, {facts['machine']}; {facts['versions']}.{weights}\n\n    {facts['command']}"
 
 
-def alignment(results: Mapping[str, Found]) -> str:
-    """One row per attribute."""
-    head = ["attribute", "measured", "pairs", "mean of either option", "paired difference", "in order", "AUC"]
-    head.append("AUC, options swapped at random")
-    rows = []
-    for name, found in results.items():
-        swapped = found["shuffled_auc"]
-        rows.append(
-            [
-                name,
-                found["measure"],
-                str(found["n"]),
-                " / ".join(f"{mean:.3g}" for mean in found["means"]),
-                estimate(found["difference"]),
-                f"{100 * found['in_order']:.0f} %",
-                estimate(found["auc"], digits=2),
-                f"{swapped['mean']:.2f} ({swapped['low']:.2f} to {swapped['high']:.2f})",
-            ]
-        )
-    return table(head, rows)
-
-
 def network_share(attributes: Mapping[str, Found]) -> str:
     """What LINet alone makes of each attribute."""
     head = ["attribute", "measured", "pairs", "more / less", "AUC", "verdict"]

@@ -29,7 +29,6 @@ away, and how long a lesion takes. Intervals are 95 %. Each result file in this 
 and its machine.
 
 ```
-python benchmarks/lesiondiffusion/alignment.py RUN TEMPLATES benchmarks/lesiondiffusion/alignment
 python benchmarks/lesiondiffusion/network_share.py RUN TEMPLATES OUT
 python benchmarks/lesiondiffusion/pass_rate.py RUN TEMPLATES OUT
 python benchmarks/lesiondiffusion/shapes.py RUN NODULES benchmarks/lesiondiffusion/shapes.json
@@ -41,20 +40,11 @@ python benchmarks/lesiondiffusion/write_readme.py
 ```
 """
 
-ALIGNMENT = """
-## Adherence to the report
-
-Pairs of requests that differ in one attribute; everything else and all seeds are equal. Each lesion is sampled once and
-measured on the finished scan by the code that describes real lesions. AUC: probability that of two lesions, one from
-either side of the contrast, the one whose option should measure more does so; .5 means that the option is ignored. The
-control swaps the options of each pair at random.
-
-"""
-
 NETWORK_SHARE = """
 ## LINet alone
 
-The same question without anything that the code does after the network: one mask, drawn by the whole method, painted
+What lesions make of their words is [on the page of the method](../../docs/methods/lesiondiffusion.md#does-it-obey); here
+without anything that the code does after the network: one mask, drawn by the whole method, painted
 twice by LINet from one seed and full noise; its output is measured as it is. The share of the last course in the
 weights (examples/tune_lesiondiffusion.py) was chosen on other masks, in other scans than these, which
 `medsmith phantom ct-healthy fresh --count 6 --size 96 --seed 77` makes.
@@ -157,7 +147,7 @@ at most {text:.4f}.
 
 def main() -> None:
     """Write the page."""
-    of_lesions = (alignment_part, network_share_part, pass_rate_part, shapes_part, grain_part, seams_part)
+    of_lesions = (network_share_part, pass_rate_part, shapes_part, grain_part, seams_part)
     texts = [text for part in of_lesions for text in part()]
     parts = [HEAD, *texts, UTILITY, *speed_part(), *autoencoder_part()]
     notes = HERE / "notes.md"
@@ -171,14 +161,6 @@ def missing(title: str, file: str) -> str:
 
 def read(path: Path) -> Any:
     return json.loads(path.read_text())
-
-
-def alignment_part() -> list[str]:
-    files = sorted((HERE / "alignment").glob("*.json"))
-    if not files:
-        return [missing("Adherence to the report", "alignment/*.json")]
-    results = {file.stem.replace("-", " "): read(file) for file in files}
-    return [ALIGNMENT, tables.alignment(results), "\n\n", tables.origin(next(iter(results.values()))), "\n"]
 
 
 def network_share_part() -> list[str]:
