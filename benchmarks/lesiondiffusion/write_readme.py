@@ -43,7 +43,7 @@ python benchmarks/lesiondiffusion/write_readme.py
 NETWORK_SHARE = """
 ## LINet alone
 
-What lesions make of their words is [on the page of the method](../../docs/methods/lesiondiffusion.md#does-it-obey); here
+What lesions make of their words stands [elsewhere](../../docs/methods/lesiondiffusion.md#does-it-obey); here
 without anything that the code does after the network: one mask, drawn by the whole method, painted
 twice by LINet from one seed and full noise; its output is measured as it is. The share of the last course in the
 weights (examples/tune_lesiondiffusion.py) was chosen on other masks, in other scans than these, which
