@@ -15,7 +15,7 @@ from medsmith.cases.cohort import Cohort
 from medsmith.errors import CohortError, FileError, RequestError
 from medsmith.geometry import Geometry
 from medsmith.preparation.case_measures import measures_of, types_of
-from medsmith.preparation.select import Kept, Rule, Selection, select
+from medsmith.preparation.select import Kept, Rule, Selection, _by_size, select
 
 NAMES = {"background": 0, "lesion": 1}
 
@@ -163,3 +163,19 @@ def test_a_damaged_record_is_named_before_anything_is_written(made, tmp_path, fo
     with pytest.raises(FileError, match=f"^{re.escape(line)}$"):
         select(made, tmp_path / "out", ["foreground_share>0"])
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("shares", "groups"),
+    [
+        ((0, 0, 0, 0, 0), []),
+        ((0, 0, 0, 0, 0.5), [("small", 4), ("large", 1)]),
+        ((0.1, 0.2, 0.2, 0.2, 0.2, 0.3), [("small", 5), ("large", 1)]),
+        ((0.1, 0.2, 0.3, 0.5, 0.5, 0.5), [("small", 2), ("large", 4)]),
+        ((0.1, 0.2, 0.3, 0.4, 0.5), [("small", 2), ("medium", 2), ("large", 1)]),
+    ],
+)
+def test_masks_of_one_size_lie_in_one_group(shares, groups):
+    measures = {f"c{row}": {"foreground_share": share} for row, share in enumerate(shares)}
+    found = _by_size(measures, [])
+    assert [(each.group.split()[0], each.cases) for each in found] == groups

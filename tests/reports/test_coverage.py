@@ -62,6 +62,7 @@ def test_counts_and_lines():
         (([], ["density"], 1), "no lesion has a type that the rules know; combinations are those of a type; name a"),
         (([], ["color"], 1), "--by: no attribute 'color'; there are enhancement, shape"),
         (([], ["density"], 0), "--wanted: 0; at least 1; correct it"),
+        (([], ["density"], 10_001), "--wanted: 10001; at most 10,000; correct it"),
     ],
 )
 def test_wrong_requests_are_refused(arguments, line):

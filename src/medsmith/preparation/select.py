@@ -106,7 +106,8 @@ class Selection:
         kept: ids of the cases that pass every rule.
         total: all cases against every rule.
         by_rule: each rule alone.
-        by_size: thirds of the cases by their share of labeled voxels; () where too few have labels.
+        by_size: thirds of the cases by their share of labeled voxels; () where too few
+            have labels, or all the same share.
         by_type: types of lesions, else labels.
     """
 
@@ -206,17 +207,24 @@ def _check_known(rules: Sequence[Rule], measures: Mapping[str, Mapping[str, floa
 
 
 def _by_size(measures: Mapping[str, Mapping[str, float]], kept: Sequence[str]) -> tuple[Kept, ...]:
-    """Thirds by the share of labeled voxels."""
+    """Thirds by the share of labeled voxels; cases of one share lie in one group, the lowest that holds any of them."""
     sizes = {id: of_case[FOREGROUND] for id, of_case in measures.items() if FOREGROUND in of_case}
     if len(sizes) < len(_SIZES):
         return ()
-    order, chosen = sorted(sizes, key=lambda id: (sizes[id], id)), set(kept)
-    thirds = np.array_split(np.array(order), len(_SIZES))
-    return tuple(
-        Kept(f"{name} masks ({sizes[str(third[0])]:.2g} to {sizes[str(third[-1])]:.2g} of the voxels)",
-             sum(str(id) in chosen for id in third), len(third))
-        for name, third in zip(_SIZES, thirds, strict=True)
-    )  # fmt: skip
+    last = [third[-1] for third in np.array_split(np.sort(list(sizes.values())), len(_SIZES))]
+    thirds: list[list[str]] = [[] for _ in last]
+    for id, size in sizes.items():
+        thirds[int(np.searchsorted(last, size))].append(id)
+    groups, chosen = list(filter(None, thirds)), set(kept)
+    if len(groups) == 1:
+        return ()
+    names = (_SIZES[0], *_SIZES[1 : len(groups) - 1], _SIZES[-1])
+    found = []
+    for name, ids in zip(names, groups, strict=True):
+        shares = [sizes[id] for id in ids]
+        of_group = f"{name} masks ({min(shares):.2g} to {max(shares):.2g} of the voxels)"
+        found.append(Kept(of_group, sum(id in chosen for id in ids), len(ids)))
+    return tuple(found)
 
 
 def _by_type(types: Mapping[str, Sequence[str]], kept: Sequence[str]) -> tuple[Kept, ...]:

@@ -25,6 +25,8 @@ COUNTED: Final = (
     "enhancement", "shape", "density", "density_variation", "surface", "relationship", "features", "cavity",
 )  # fmt: skip
 """Attributes that combinations can be made of, besides the type."""
+MOST_WANTED: Final = 10_000
+"""Lesions of each combination: their reports are sampled one by one and held in memory."""
 Values = tuple[str, ...]
 
 
@@ -102,7 +104,7 @@ def coverage(
     Args:
         lesions: of a cohort.
         attributes: names out of ``COUNTED``.
-        wanted: lesions that each combination should have, 1 or more.
+        wanted: lesions that each combination should have, 1 to ``MOST_WANTED``.
         types: lesion types; by default those of the lesions that the rules know.
 
     Raises:
@@ -126,14 +128,15 @@ def check_asked(attributes: Sequence[str], wanted: int) -> None:
     """Refuses what ``coverage`` cannot count.
 
     Raises:
-        RequestError: an unknown attribute, or a number below 1.
+        RequestError: an unknown attribute, or a number below 1 or above ``MOST_WANTED``.
     """
     for name in attributes:
         if name not in COUNTED:
             cure = similar(name, COUNTED, "name some of them")
             raise RequestError("--by", f"no attribute '{name}'", f"there are {', '.join(COUNTED)}", cure)
-    if wanted < 1:
-        raise RequestError("--wanted", f"{wanted}", "at least 1", "correct it")
+    if not 1 <= wanted <= MOST_WANTED:
+        limit = "at least 1" if wanted < 1 else f"at most {MOST_WANTED:,}"
+        raise RequestError("--wanted", f"{wanted}", limit, "correct it")
 
 
 def count_unplaced(lesions: Iterable[LesionReport], cells: Sequence[Cell]) -> int:

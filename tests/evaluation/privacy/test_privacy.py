@@ -318,3 +318,18 @@ def test_refusals(cohorts, tmp_path):
     with pytest.raises(FileError, match="exists and is no earlier result"):
         measure_privacy(synthetic, training, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["privacy.json"]
+
+
+@pytest.mark.usefixtures("numbers_only")
+def test_membership_is_not_inferred_from_three_held_out_cases_or_patients(cohorts, tmp_path):
+    training, synthetic = cohorts["training"], cohorts["synthetic"]
+    few = write(tmp_path / "few", [textured(f"h{n}", 100 + n) for n in range(3)])
+    for held_out, group, whose in ((few, None, "cases"), (cohorts["held"], "t[0-9]+|h[01]?", "patients")):
+        found = measure_privacy(synthetic, training, tmp_path / whose, held_out=held_out, group=group)
+        assert not found.membership
+        assert all(each.authentic_held_out is not None for each in found.nearness.values())
+        assert found.left_out == tuple(
+            f"Membership inference by {what} was not measured: 12 training and 3 held-out {whose} "
+            "(at least 4 of either kind)."
+            for what in ("whole images and features", "lesion regions")
+        )

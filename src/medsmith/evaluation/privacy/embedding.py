@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float64
 from scipy.spatial.distance import cdist
 
 from medsmith.evaluation.fidelity.bootstrap import Estimate, proportion
-from medsmith.evaluation.privacy.membership import Membership, infer_membership
+from medsmith.evaluation.privacy.membership import LEAST, Membership, infer_membership, tested
 
 QUANTILE = 0.01
 """Of the distance ratios of held-out real cases, below which a synthetic case is too near to one training case."""
@@ -27,7 +27,7 @@ class Nearness:
         ratio_limit: first percentile of the distance ratio d1 / d2 of held-out real cases, where d1 and d2 are the
             distances to the nearest and the second nearest training case; None if there are none.
         below_ratio: proportion of synthetic cases below it; None likewise.
-        membership: inferred from the distance to the nearest synthetic case; None likewise.
+        membership: inferred from the distance to the nearest synthetic case; None likewise, or of fewer than ``LEAST``.
     """
 
     authentic: Estimate
@@ -77,12 +77,14 @@ def measure_nearness(
     others = (held_out - center) / spread
     authentic_real, ratio_real, _ = _compared(others, x, own)
     limit = float(np.quantile(ratio_real, QUANTILE))
+    unseen = -cdist(others, y).min(axis=1)
+    enough = min(tested(len(x), len(others), owners)) >= LEAST
     return Nearness(
         proportion(int(authentic.sum()), len(y)),
         proportion(int(authentic_real.sum()), len(others)),
         limit,
         proportion(int((ratio < limit).sum()), len(y)),
-        infer_membership(-nearest, -cdist(others, y).min(axis=1), seed, owners),
+        infer_membership(-nearest, unseen, seed, owners) if enough else None,
     )
 
 

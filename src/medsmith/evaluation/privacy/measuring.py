@@ -22,7 +22,7 @@ from medsmith.evaluation.privacy.batches import Keep, KeptParts, find_in_batches
 from medsmith.evaluation.privacy.embedding import measure_nearness
 from medsmith.evaluation.privacy.inputs import MIN_TRAINING, check_cohorts, check_patients, owners_of
 from medsmith.evaluation.privacy.label_copies import find_label_copies
-from medsmith.evaluation.privacy.membership import Membership, infer_membership
+from medsmith.evaluation.privacy.membership import LEAST, Membership, infer_membership, tested
 from medsmith.evaluation.privacy.nearest_neighbors import count_searches, find_nearest_neighbors
 from medsmith.evaluation.privacy.page import privacy_page
 from medsmith.evaluation.privacy.regions import Prepared, prepare_cohort
@@ -167,6 +167,11 @@ def _measure(cohorts: _Cohorts, keep: Keep, advance: Advance, facts: Mapping[str
             "Membership inference was not measured and the thresholds are those between training cases: both need real "
             "cases that the generator was not trained on (--held-out)."
         )
+    else:
+        if images is not None:
+            left_out += _untested("whole images and features", training.ids, held_out.ids, group)
+        if lesions is not None:
+            left_out += _untested("lesion regions", training.lesion_ids, held_out.lesion_ids, group)
     return Privacy(images, lesions, labels, nearness, facts, tuple(left_out))
 
 
@@ -198,7 +203,8 @@ def _image_copies(
     if held_out and others is not None:
         unseen = find_in_batches(f"{name}-unseen", synthetic[1], others, keep, advance)
         owners = owners_of(training[0], held_out[0], group)
-        membership = infer_membership(found.reached, unseen.reached, owners=owners)
+        if min(tested(len(training[1]), len(others), owners)) >= LEAST:
+            membership = infer_membership(found.reached, unseen.reached, owners=owners)
     return ImageCopies(found, synthetic[0], training[0], membership)
 
 
@@ -207,6 +213,15 @@ def _missing(what: str, part: str, synthetic: int, training: int) -> str:
         f"{what} were not compared: {synthetic} synthetic and {training} training cases have {part} (at least 1 and "
         f"{MIN_TRAINING})."
     )
+
+
+def _untested(what: str, training: Sequence[str], held_out: Sequence[str], group: str | None) -> list[str]:
+    """A sentence where membership cannot be inferred, for want of cases or patients."""
+    n, m = tested(len(training), len(held_out), owners_of(tuple(training), tuple(held_out), group))
+    if min(n, m) >= LEAST:
+        return []
+    found = f"{n} training and {m} held-out {'cases' if group is None else 'patients'}"
+    return [f"Membership inference by {what} was not measured: {found} (at least {LEAST} of either kind)."]
 
 
 def _count(cohorts: _Cohorts) -> int:

@@ -19,6 +19,9 @@ from medsmith.evaluation.multiple_tests import holm
 from medsmith.evaluation.reader_study.auc import Placements, auc_estimate
 
 RESAMPLES = 1000
+LEAST = 4
+"""Training and held-out cases, or patients, of a test: of 4 and 4 there are 70 divisions, so that p can be below .05
+after the correction for three tests; of a single case resampling finds no variance."""
 Rows = Int[np.ndarray, " _"]
 METHOD = "bootstrap over {} of the difference of both rates at all thresholds"
 
@@ -66,6 +69,11 @@ class Membership:
         }
 
 
+def tested(members: int, others: int, owners: tuple[Sequence[str], Sequence[str]] | None) -> tuple[int, int]:
+    """The numbers of training and of held-out cases that a test exchanges, or of their patients."""
+    return (members, others) if owners is None else (len(set(owners[0])), len(set(owners[1])))
+
+
 def infer_membership(
     members: Float[np.ndarray, " n"],
     others: Float[np.ndarray, " m"],
@@ -90,10 +98,7 @@ def infer_membership(
     rng = np.random.default_rng(seed)
     pooled = np.concatenate([members, others]).astype(np.float64)
     of_member, of_other = (None, None) if owners is None else map(np.array, owners)
-    n, m = (
-        len(values if names is None else np.unique(names))
-        for values, names in ((members, of_member), (others, of_other))
-    )
+    n, m = tested(len(members), len(others), owners)
     rows = None if owners is None else [*_rows_of(owners[0]), *_rows_of(owners[1], len(members))]
     levels = np.unique(pooled)
     gaps = gaps_of(members, others, levels)

@@ -23,7 +23,8 @@ class ImageCopies:
         found: the nearest training case of every synthetic case.
         synthetic: ids of the synthetic cases.
         training: ids of the training cases.
-        membership: inferred from the similarity to the most similar synthetic case; None without held-out cases.
+        membership: inferred from the similarity to the most similar synthetic case; None of fewer than ``LEAST``
+            training or held-out cases, or patients.
     """
 
     found: NearestNeighbors
