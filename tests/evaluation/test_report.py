@@ -140,8 +140,10 @@ def test_one_case_of_each_patient_is_compared(cohorts, tmp_path):
         evaluated(real, synthetic, out)
     with pytest.raises(RequestError, match="does not match 14 ids"):
         evaluated(real, synthetic, tmp_path / "other", group=r"case-00(\d)")
-    with pytest.raises(CohortError, match="1 case; at least 8"):
+    with pytest.raises(CohortError, match=r"24 cases of 1 patient \(--group\); at least 8 patients, as one case"):
         evaluated(real, synthetic, tmp_path / "other", group=r"(\d)\d\d$")
+    with pytest.raises(CohortError, match="6 cases; at least 8"):
+        evaluated(real.subset(real.ids[:6]), synthetic, tmp_path / "other", group=r"-(\d+)$")
 
 
 @pytest.mark.usefixtures("numbers_only")

@@ -74,11 +74,18 @@ def one_of_each_patient(cohort: Cohort, group: str | None) -> Cohort:
 
     Raises:
         RequestError: the expression is invalid or does not fit every id.
+        CohortError: enough cases, of too few patients.
     """
     if group is None:
         return cohort
+    groups = patient_groups(cohort.ids, group)
+    if len(groups) < MIN_REAL <= len(cohort):
+        found = f"{len(cohort)} cases of {counted(len(groups), 'patient')} (--group)"
+        limit = f"at least {MIN_REAL} patients, as one case of each is compared"
+        cure = "add cases of other patients; without --group each case counts as another patient"
+        raise CohortError(cohort.root, found, limit, cure)
     rng = np.random.default_rng(_SEED)
-    return cohort.subset(ids[rng.integers(len(ids))] for ids in patient_groups(cohort.ids, group).values())
+    return cohort.subset(ids[rng.integers(len(ids))] for ids in groups.values())
 
 
 def patients_notes(every: Cohort, compared: Cohort) -> tuple[str, ...]:
