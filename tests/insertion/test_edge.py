@@ -4,10 +4,19 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import ndtr
 
 from medsmith.geometry import Geometry
 from medsmith.insertion.box import Box
-from medsmith.insertion.edge import LEAST_SOFT_EDGE_MM, SOFT_EDGE_MM, distance_to_border, edge_width_mm, with_edge
+from medsmith.insertion.edge import (
+    LEAST_SOFT_EDGE_MM,
+    SCANNER_MM,
+    SOFT_EDGE_MM,
+    blurred_by_scanner,
+    distance_to_border,
+    edge_width_mm,
+    with_edge,
+)
 from medsmith.insertion.frame import Frame
 from medsmith.insertion.shape import covered_share
 from medsmith.measurement.margin import margin_width
@@ -122,6 +131,40 @@ def test_small_lesions_have_the_margin_that_is_asked_for(diameter, step, width):
     measured = margin_width(noisy, covered >= 0.5, (), (step,) * 3, 5.0)
     assert measured is not None
     assert (measured >= THRESHOLDS.ill_defined_mm) == (width > 0)
+
+
+@settings(max_examples=20, deadline=None)
+@given(made=covered_and_allowed(), spacing=st.tuples(*[st.sampled_from([0.6, 1.0, 3.0])] * 3))
+def test_the_blur_of_the_scanner_moves_no_border(made, spacing):
+    covered, allowed = made
+    share = blurred_by_scanner(covered, allowed, spacing)
+    np.testing.assert_array_equal(share >= 0.5, covered >= 0.5)
+    assert not share[~allowed].any()
+    assert (share >= 0).all()
+    assert (share <= 1 + 1e-6).all()
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_sharp_edge_is_that_of_the_scanner(axis):
+    """A plane through the faces of voxels: the integral of a Gaussian."""
+    step, edge = 0.1, 80
+    covered = np.zeros((edge,) * 3, np.float32)
+    np.moveaxis(covered, axis, 0)[: edge // 2] = 1
+    share = blurred_by_scanner(covered, np.ones(covered.shape, bool), (step,) * 3)
+    depth = (edge / 2 - 0.5 - np.arange(edge)) * step
+    line = np.moveaxis(share, axis, 0)[:, 5, 5]
+    np.testing.assert_allclose(line, ndtr(depth / SCANNER_MM), atol=0.005)
+
+
+def test_the_blur_has_its_variance_on_coarse_voxels_and_stops_at_the_organ():
+    covered = np.zeros((17, 9, 9), np.float32)
+    covered[8] = 1
+    allowed = np.ones(covered.shape, bool)
+    share = blurred_by_scanner(0.4 * covered, allowed, (1.5, 1.0, 1.0))[:, 4, 4].astype(np.float64)  # no voxel is masked
+    places = 1.5 * (np.arange(17) - 8)
+    assert (share * places**2).sum() / share.sum() == pytest.approx(SCANNER_MM**2, rel=1e-4)
+    allowed[9:] = False
+    np.testing.assert_allclose(blurred_by_scanner(allowed.astype(np.float32), allowed, (1.0,) * 3), allowed, atol=1e-6)
 
 
 @pytest.mark.parametrize("width", [0.0, 5e-324, 1e-300, 0.005])

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 
-from medsmith.insertion.noise_matching import missing_noise, noise_like
+from medsmith.insertion.noise_matching import missing_noise, noise_gain, noise_like
 
 MM = (1.0, 1.0, 1.0)
 
@@ -115,3 +115,13 @@ def test_nothing_of_the_tissue_that_is_replaced_is_in_the_noise():
     plain = np.asarray(missing_noise(np.zeros_like(before), 40 + noise_like_a_scans(9), mask, MM, seed=2))
     stripes, none = (np.array([each[:, :, z][mask[:, :, z]].mean() for z in range(20, 36)]) for each in (added, plain))
     assert stripes.std() < 1.5 * none.std() + 0.5
+
+
+@given(share=st.floats(0.002, 1.0))
+def test_mixed_noise_is_as_strong_as_the_scans(share):
+    gain = float(noise_gain(np.array([[[share]]], np.float32))[0, 0, 0])
+    assert (gain * share) ** 2 + (1 - share) ** 2 == pytest.approx(1, abs=1e-4)
+
+
+def test_a_voxel_of_no_share_has_a_finite_gain():
+    assert np.isfinite(noise_gain(np.zeros((1, 1, 1), np.float32))).all()

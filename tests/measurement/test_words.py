@@ -111,6 +111,7 @@ def test_the_lung_has_words_of_its_own():
     assert said("density", **lung, density_rim_minus_core_hu=-300.0) == PART_SOLID
     assert said("features", **lung, spicule_share=T.spicule_share) == ("spiculated margins",)
     assert said("features", **lung, spicule_share=T.spicule_share - STEP, shape_convexity=0.3) == ()
+    assert said("features", **lung, spicule_share=0.3, spicules_resolved=False) == ()
     assert said("features", spicule_share=0.3) == ()
     assert said("lesion_type", **lung) == "lung cancer"
 

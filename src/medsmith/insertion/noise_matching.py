@@ -20,6 +20,7 @@ _MOST_STRUCTURE = 0.8
 """Largest share of structure in a tile that noise can be estimated from."""
 _LARGEST_TILE = 64
 """Largest edge of the noise tile in voxels; the tile is periodic, so repetition leaves no seam."""
+_LEAST_SHARE = 1e-3
 _FEWEST = 50
 """Fewest voxels that a standard deviation is estimated from."""
 
@@ -60,6 +61,18 @@ def missing_noise(
     added = np.zeros(mask.shape, np.float32)
     added[near] = np.float32(np.sqrt(noise**2 - synthetic**2)) * noise_like(fine, _SIGMAS * noise, seed)
     return added
+
+
+def noise_gain(share: Float32[np.ndarray, "u v w"]) -> Float32[np.ndarray, "u v w"]:
+    """Factor on the noise of a lesion, so that its border is as noisy as the scan.
+
+    Where noise n of the lesion, with share s, and that of the scan are mixed, their variances add to (k s)^2 + (1 - s)^2, which
+    is 1 with k^2 = (2 - s) / s; with k = 1 it falls to 1/2.
+
+    Args:
+        share: share of the lesion in each voxel.
+    """
+    return np.asarray(np.sqrt((2.0 - share) / np.maximum(share, _LEAST_SHARE)), np.float32)
 
 
 def noise_like(residual: Float32[np.ndarray, "u v w"], limit: float, seed: int) -> Float32[np.ndarray, "u v w"]:

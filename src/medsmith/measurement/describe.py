@@ -17,7 +17,7 @@ from medsmith.measurement.margin import resolves_margin
 from medsmith.measurement.measures import Measures
 from medsmith.measurement.place import REACH_MM, measure_place, organ_mask
 from medsmith.measurement.shape import measure_outline, measure_shape
-from medsmith.measurement.spiculation import spicule_share
+from medsmith.measurement.spiculation import resolves_spicules, spicule_share
 from medsmith.measurement.words import THRESHOLDS, Thresholds, words_from
 from medsmith.reports.organs import is_hollow
 from medsmith.reports.schema import LesionReport, ScanReport
@@ -122,6 +122,7 @@ def measure_lesion(scan: LabeledScan, lesion: Lesion, organ: str | None = None) 
         enhancement=scan.enhancement,
         spacing_known=scan.geometry.spacing_known,
         margin_resolved=resolves_margin(spacing[:2] if flat else spacing),
+        spicules_resolved=flat or resolves_spicules(shape.equivalent_diameter_mm / 2, spacing),
     )
 
 

@@ -29,6 +29,7 @@ class Measures:
         enhancement: of the scan; None if no organ decides it.
         spacing_known: whether lengths are in mm; False in images without spacing (PNG), where they are in pixels.
         margin_resolved: whether voxels are fine enough to tell an ill-defined margin from a sharp one.
+        spicules_resolved: whether voxels are fine enough for spicules in a lesion of its size.
     """
 
     label: str
@@ -40,6 +41,7 @@ class Measures:
     enhancement: Enhancement | None
     spacing_known: bool = True
     margin_resolved: bool = True
+    spicules_resolved: bool = True
 
     @property
     def numbers(self) -> Mapping[str, float]:

@@ -258,8 +258,9 @@ def _features(measures: Measures, kind: str | None, thresholds: Thresholds) -> t
 
 
 def _is_spiculated(measures: Measures, thresholds: Thresholds) -> bool:
-    """Never said of one slice: the threshold is of volumes."""
-    return isinstance(measures.shape, ShapeMeasures) and measures.spicule_share >= thresholds.spicule_share
+    """Never said of one slice, since the threshold is of volumes, nor of a mask too coarse to hold spicules."""
+    solid = isinstance(measures.shape, ShapeMeasures) and measures.spicules_resolved
+    return solid and measures.spicule_share >= thresholds.spicule_share
 
 
 def _cavity(place: PlaceMeasures, lesion_type: str | None) -> Cavity | None:

@@ -118,7 +118,8 @@ def _comparison(
     value = hierarchical_mean(ours, shared, bounds=bounds)
     if arm == REAL:
         return Comparison(value)
-    gain = hierarchical_mean(ours - real, shared)
+    span = bounds[1] - bounds[0]
+    gain = hierarchical_mean(ours - real, shared, bounds=(-span, span))
     return Comparison(value, gain, spread_of(ours - real, shared).p_value(gain.value))
 
 

@@ -60,4 +60,4 @@ class Summary:
 
     def _rise(self, real: ArmScores, longer: ArmScores, shared: float) -> Estimate:
         before, after = (by_patient(each.measures["dice"][:, :1], self.tested.owner) for each in (real, longer))
-        return hierarchical_mean(after - before, shared)
+        return hierarchical_mean(after - before, shared, bounds=(-1.0, 1.0))

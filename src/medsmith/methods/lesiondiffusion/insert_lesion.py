@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float32, UInt8
 from medsmith.diffusion import derive_seed
 from medsmith.insertion.box import Box, intersection
 from medsmith.insertion.ct_values import organ_level, wanted_ct_values
-from medsmith.insertion.edge import edge_width_mm, sharp_beside_gas, with_edge
+from medsmith.insertion.edge import blurred_by_scanner, edge_width_mm, sharp_beside_gas, with_edge
 from medsmith.insertion.frame import AIR_HU, crop_geometry
 from medsmith.insertion.intensities import (
     lesion_intensities,
@@ -23,7 +23,7 @@ from medsmith.insertion.intensities import (
     shift_for_partial_volumes,
     shift_to_ct_values,
 )
-from medsmith.insertion.noise_matching import missing_noise
+from medsmith.insertion.noise_matching import missing_noise, noise_gain
 from medsmith.insertion.organ_map import OrganMap, selected
 from medsmith.insertion.regions import allowed_region, target_of
 from medsmith.insertion.rim import with_rim
@@ -171,10 +171,11 @@ def _attempt(
         image = with_rim(image, mask, spacing, report.density, level, wanted)
     width = edge_width_mm(report.surface, report.density)
     contrast = float(image[mask].mean()) - level if level is not None else None
-    image += missing_noise(image, before, mask, spacing, derive_seed(seed, "grain"))
-    share = with_edge(covered, allowed, spacing, width)
+    sharp = blurred_by_scanner(covered, allowed, spacing)
+    share = with_edge(covered, allowed, spacing, width) if width > 0 else sharp
     if report.organ is not None and is_hollow(report.organ):
-        share = sharp_beside_gas(share, covered, before)
+        share = sharp_beside_gas(share, sharp, before)
+    image += missing_noise(image, before, mask, spacing, derive_seed(seed, "grain")) * noise_gain(share)
     offset = shift_for_partial_volumes(image, before, share, mask, spacing, wanted)
     image += np.float32(offset)
     if (width > 0 or offset != 0) and contrast is not None:

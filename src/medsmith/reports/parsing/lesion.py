@@ -9,7 +9,7 @@ from medsmith.reports.parsing.draft import Draft
 from medsmith.reports.parsing.hedges import hedged_claims
 from medsmith.reports.parsing.lexicon import nearest_options
 from medsmith.reports.parsing.phrases import Clause, Phrase
-from medsmith.reports.parsing.resolution import resolve_consistency, resolve_organ, resolve_type
+from medsmith.reports.parsing.resolution import resolve_calcification, resolve_consistency, resolve_organ, resolve_type
 from medsmith.reports.parsing.rows import Row
 from medsmith.reports.parsing.sentence import DENIED, NEIGHBOR
 from medsmith.reports.parsing.stemming import stems
@@ -93,6 +93,7 @@ def read_lesion(row: Row, organ: str | None = None) -> ParsedLesion:
         _list_unmatched(fragment.clause, fragment.counted, draft)
     resolve_organ(draft, organ)
     resolve_type(draft)
+    resolve_calcification(draft)
     _resolve_untyped(draft)
     resolve_consistency(draft)
     if draft.inside and "organ" in draft.values and not is_hollow(draft.values["organ"]):

@@ -14,6 +14,7 @@ from medsmith.reports.wording import organ_words
 
 _SIDES: Final = ("left", "right")
 _FLUID: Final = "hypodense fluid-like"
+_NO_CALCIUM: Final = "'{said}' is read as {feature}: no calcification is made; for a dense lesion say its CT value"
 _PARTS: Final = "a report does not tell parts of an organ apart"
 _NO_PARTS: Final = "of which a report tells no parts apart"
 _AMBIGUOUS: Final = frozenset(stems(part) for part in (*LUNG_PARTS, *KIDNEY_PARTS))
@@ -137,12 +138,14 @@ def _set_type(lesion_type: str, said: str, draft: Draft) -> None:
         draft.notes.append(
             f"no organ is named: {draft.values['organ']} is taken, the only one with a type for '{said}'"
         )
-    if LESION_TYPES[lesion_type].kind == "stone":
-        _leave_out_calcification(draft)
 
 
-def _leave_out_calcification(draft: Draft) -> None:
-    """Leaves out that a stone is calcified: it is dense throughout, not in areas."""
+def resolve_calcification(draft: Draft) -> None:
+    """Leaves out that a stone is calcified: it is dense throughout, not in areas. Of other lesions areas are noted."""
+    kind = draft.values.get("lesion_type")
+    if kind is None or LESION_TYPES[kind].kind != "stone":
+        draft.notes += [_NO_CALCIUM.format(said=said, feature=feature) for feature, said in draft.of("calcified")]
+        return
     for feature, said in draft.of("calcified"):
         draft.values["features"] = tuple(each for each in draft.values["features"] if each != feature)
         draft.notes.append(f"'{said}' is left out: a stone is dense throughout, not in areas")

@@ -105,7 +105,13 @@ _COMPOUND: Final[Mapping[tuple[Meaning, ...], tuple[str, ...]]] = MappingProxyTy
             *("soft tissue mass", "soft tissue nodule", "soft tissue lesion"),
         ),
         (Meaning("noun", "nodule"), _IN_LUNG): ("spn",),
-        _OPACITY: ("ggo", "ground glass opacity", "ground glass attenuation"),
+        _OPACITY: (
+            *("ggo", "ground glass opacity", "ground glass attenuation"),
+            *("non solid", "nonsolid", "pure ground glass"),
+        ),
+        (Meaning("density", _PART_SOLID), _IN_LUNG): (
+            *("part solid", "subsolid", "semisolid", "sub solid", "mixed ground glass", "halo sign"),
+        ),
         (Meaning("noun", "lesion"), Meaning("density", "hypodense")): (*("hypodensity", "hypoattenuation"),),
         (Meaning("noun", "lesion"), Meaning("density", "hyperdense")): ("hyperdensity",),
         (Meaning("noun", "lesion"), Meaning("shape", "protrusion into the lumen")): ("polyp",),
@@ -171,9 +177,7 @@ _MORE_PHRASES: Final[Mapping[Meaning, tuple[str, ...]]] = MappingProxyType(
         ),
         Meaning("features", "retention of pancreatic fluid"): tuple(_duct_dilatation()),
         Meaning("consistency", _SOFT_TISSUE): ("solid",),
-        Meaning("density", _GROUND_GLASS): ("non solid", "nonsolid", "pure ground glass"),
         Meaning("density", _PART_SOLID): (
-            *("part solid", "subsolid", "semisolid", "sub solid", "mixed ground glass", "halo sign"),
             *_with_noun(
                 "ground glass halo", "halo of ground glass", "peripheral ground glass", "ground glass component"
             ),
