@@ -129,6 +129,7 @@ def test_distances_of_different_n_do_not_stand_in_one_column():
         compared, whole=replace(compared.whole, n=19), synthetic=replace(compared.synthetic, value=77.25, n=9)
     )
     mixed = result(replace(rival, distances={"an extractor": other}), row("PIG", 10, 20))
+    assert summary_lines(mixed)[0].endswith("cannot be told here: distances of 20 and 19 cases cannot be compared.")
     page = bench_page(mixed, {})
     published = next(section for section in page.sections if section.title == FIDELITY.title)
     cells = {cells[0]: cells[2:4] for cells in published.tables[0].rows}

@@ -53,6 +53,8 @@ def summary_lines(result: BenchResult) -> list[str]:
 def _in_words(order: Order, table: PublishedTable) -> str:
     if order.found is None:
         return "was not measured"
+    if table.measure == "fidelity" and order.found[0].n != order.found[1].n:
+        return f"{order.finding} here: distances of {order.found[0].n} and {order.found[1].n} cases cannot be compared"
     own, rival = (_as_published(each, table) for each in order.found)
     return f"{order.finding} here ({own} against {rival})"
 

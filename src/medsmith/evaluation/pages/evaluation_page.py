@@ -152,8 +152,7 @@ def _distances(evaluation: Evaluation, extractor: str) -> Section:
 def _distance_tables(statistics: Mapping[str, Comparison], splits: int) -> tuple[Table, Table]:
     """At the size that has a floor, and of all cases: apart, since distances of other n cannot be compared."""
     with_floor = [
-        [name, str(of.synthetic), str(of.floor), str(of.excess), str(of.synthetic.n)]
-        for name, of in statistics.items()
+        [name, str(of.synthetic), str(of.floor), str(of.excess), str(of.synthetic.n)] for name, of in statistics.items()
     ]
     of_all = [[name, str(of.whole), str(of.whole.n)] for name, of in statistics.items()]
     method = f"95 % intervals, {splits} random splits; {METHOD}."
