@@ -166,7 +166,12 @@ def test_no_bar_of_a_histogram_is_cut_off(monkeypatch):
 
 def test_curves_pass_through_the_means_of_every_series(monkeypatch):
     drawn = []
-    monkeypatch.setattr(figures, "_png", lambda figure: drawn.append(figure) or b"png")
+
+    def keep(figure):
+        drawn.append(figure)
+        return b"png"
+
+    monkeypatch.setattr(figures, "_png", keep)
     low, high = Point(20, 0.5, 0.4, 0.6), Point(160, 0.7, 0.65, 0.75)
     curves({f"arm {number}": [low, high] for number in range(7)}, ("real cases", "Dice"))
     (axes,) = drawn[0].axes

@@ -178,8 +178,8 @@ def curves(series: Mapping[str, Sequence[Point]], labels: tuple[str, str]) -> by
         aside = 1 + 0.02 * (number - (len(series) - 1) / 2)  # side by side, so that no interval hides another
         positions, values = [point.x * aside for point in points], [point.value for point in points]
         errors = [[max(p.value - p.low, 0) for p in points], [max(p.high - p.value, 0) for p in points]]
-        color, style = READERS[number % len(READERS)], "-" if number < len(READERS) else "--"
-        axes.errorbar(positions, values, yerr=errors, fmt=f"o{style}", color=color, capsize=3, markersize=4, label=name)
+        color, style = READERS[number % len(READERS)], "o-" if number < len(READERS) else "s--"
+        axes.errorbar(positions, values, yerr=errors, fmt=style, color=color, capsize=3, markersize=4, label=name)
     ticks = sorted({point.x for points in series.values() for point in points})
     axes.set_xscale("log")
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
