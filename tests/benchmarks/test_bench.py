@@ -122,6 +122,30 @@ def test_distances_of_different_n_tell_no_order():
     assert result(fewer, row("PIG", 10, 20)).orders(FIDELITY)[0].finding == "cannot be told"
 
 
+def test_distances_of_different_n_do_not_stand_in_one_column():
+    rival = row("DDPM", 30, 40)
+    (compared,) = rival.distances.values()
+    other = replace(
+        compared, whole=replace(compared.whole, n=19), synthetic=replace(compared.synthetic, value=77.25, n=9)
+    )
+    mixed = result(replace(rival, distances={"an extractor": other}), row("PIG", 10, 20))
+    assert summary_lines(mixed)[0].endswith("cannot be told here: distances of 20 and 19 cases cannot be compared.")
+    page = bench_page(mixed, {})
+    published = next(section for section in page.sections if section.title == FIDELITY.title)
+    cells = {cells[0]: cells[2:4] for cells in published.tables[0].rows}
+    assert cells["DDPM"] == ["", ""]
+    assert cells["PIG"] == ["15 (10 to 20)", "20"]
+    assert any("not comparable with the column: DDPM 35 (30 to 40) (n 19)." in line for line in published.sentences)
+    distances = next(section for section in page.sections if section.title == "Distances")
+    assert [[cells[0] for cells in table.rows] for table in distances.tables] == [["DDPM"], ["PIG"]]
+    assert [table.caption.split(", ")[1] for table in distances.tables] == ["n = 9.", "n = 20."]
+
+    alike = bench_page(result(rival, row("PIG", 10, 20)), {})
+    together = next(section for section in alike.sections if section.title == "Distances")
+    assert [[cells[0] for cells in table.rows] for table in together.tables] == [["DDPM", "PIG"]]
+    assert "not comparable with the column" not in render(alike)
+
+
 def test_dice_stands_in_per_cent_beside_the_paper_with_its_n():
     found = result(row("SegGuidedDiff", 0.4, 0.5, "utility"), row("PIG", 0.6, 0.7, "utility"))
     cells = re.sub(r"\s*<t[dh][^>]*>|</t[dh]>\s*", "|", render(bench_page(found, {})))

@@ -77,6 +77,7 @@ def test_every_arm_is_run_and_written(cohorts, tmp_path):
     page = (tmp_path / "out" / "utility.html").read_text()
     assert "not for diagnosis" in page
     assert "&lt;b&gt;" in page
+    assert "Dice over the number of real cases." in page
     assert set(re.findall(r'src="(.{15})', page)) == {"data:image/png;"}
     steps = {path.name.rsplit("-", 1)[0] for path in (tmp_path / "out" / "networks" / "3-0").iterdir()}
     assert "real-longer" in steps
@@ -93,6 +94,7 @@ def finished(cohorts, tmp_path_factory):
 def test_without_sizes_half_of_the_real_cases_are_drawn(cohorts, finished, tmp_path):
     found = of_all(cohorts, shutil.copytree(finished, tmp_path / "out"), cases=None)
     assert found.sizes[0].cases == (3, 3)
+    assert "over the number of real cases" not in (tmp_path / "out" / "utility.html").read_text()
 
 
 def test_a_stopped_run_continues_and_ends_with_the_same_bytes(cohorts, finished, tmp_path, monkeypatch):

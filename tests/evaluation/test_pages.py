@@ -14,6 +14,7 @@ from medsmith.evaluation.pages.figures import (
     Point,
     Samples,
     against_floor,
+    curves,
     histogram_with_limit,
     histograms,
     interval_rows,
@@ -163,12 +164,32 @@ def test_no_bar_of_a_histogram_is_cut_off(monkeypatch):
     assert all(low == 0 and high >= 1 for low, high in limits)
 
 
+def test_curves_pass_through_the_means_of_every_series(monkeypatch):
+    drawn = []
+
+    def keep(figure):
+        drawn.append(figure)
+        return b"png"
+
+    monkeypatch.setattr(figures, "_png", keep)
+    low, high = Point(20, 0.5, 0.4, 0.6), Point(160, 0.7, 0.65, 0.75)
+    curves({f"arm {number}": [low, high] for number in range(7)}, ("real cases", "Dice"))
+    (axes,) = drawn[0].axes
+    lines = [each for each in axes.containers if each.has_yerr]
+    assert [each.get_label() for each in lines] == [f"arm {number}" for number in range(7)]
+    assert all(list(each.lines[0].get_ydata()) == [0.5, 0.7] for each in lines)
+    assert all(np.allclose(each.lines[0].get_xdata(), [20, 160], rtol=0.07) for each in lines)
+    assert len({(each.lines[0].get_color(), each.lines[0].get_linestyle()) for each in lines}) == 7
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["20", "160"]
+
+
 def test_figures_are_pictures_and_repeat_exactly():
     samples = [Samples("size", np.arange(5.0), np.ones(4))]
     point = Point(0, 1.0, 0.5, 1.5)
     for make in (
         lambda: histograms(samples),
         lambda: against_floor([("FID", point, point)]),
+        lambda: curves({"R": [Point(20, 0.5, 0.4, 0.6), Point(40, 0.6, 0.5, 0.7)]}, ("real cases", "Dice")),
         lambda: interval_rows([("Dice", None, [[point]]), ("points", 0.0, [[point], [point]])], ["R"]),
     ):
         assert decoded(make()).ndim == 3

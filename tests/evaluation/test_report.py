@@ -218,6 +218,15 @@ def test_equal_inputs_give_equal_bytes_and_the_numbers_are_in_both_files(cohorts
     assert "pip install --no-deps" in page
 
 
+def test_distances_of_other_numbers_of_cases_stand_in_a_table_of_their_own(alike):
+    tables = re.findall("<table>.*?</table>", (alike[1] / "evaluation.html").read_text(), re.DOTALL)
+    rows = [re.findall("<td>Fréchet distance</td>(.*?)</tr>", table, re.DOTALL) for table in tables]
+    numbers = [re.findall(r"<td>(\d+)</td>", cells) for of_table in rows for cells in of_table]
+    assert numbers == [["12"], ["16"]] * 3
+    heads = ["".join(re.findall("<th>(.*?)</th>", table)) for table, found in zip(tables, rows, strict=True) if found]
+    assert [("floor" in head, "all cases" in head) for head in heads] == [(True, False), (False, True)] * 3
+
+
 def test_the_page_asks_nobody_and_says_what_it_is(alike):
     page = (alike[1] / "evaluation.html").read_text()
     assert WARNING in page

@@ -53,6 +53,8 @@ def summary_lines(result: BenchResult) -> list[str]:
 def _in_words(order: Order, table: PublishedTable) -> str:
     if order.found is None:
         return "was not measured"
+    if table.measure == "fidelity" and order.found[0].n != order.found[1].n:
+        return f"{order.finding} here: distances of {order.found[0].n} and {order.found[1].n} cases cannot be compared"
     own, rival = (_as_published(each, table) for each in order.found)
     return f"{order.finding} here ({own} against {rival})"
 
@@ -76,8 +78,9 @@ def _gain(found: Estimate | None) -> str:
 
 def _published(result: BenchResult, table: PublishedTable) -> Section:
     findings = {order.rival: order.finding for order in result.orders(table)}
+    shown, others = _of_one_count(result, table)
     rows = [
-        _cells(row.row, table.figures.get(row.row), value_of(row, table), table, findings.get(row.row, ""))
+        _cells(row.row, table.figures.get(row.row), shown.get(row.row), table, findings.get(row.row, ""))
         for row in result.rows
     ]
     if table.baseline is not None:
@@ -85,8 +88,24 @@ def _published(result: BenchResult, table: PublishedTable) -> Section:
         rows.insert(0, _cells(REAL_ALONE, table.baseline, real, table, findings[REAL_ALONE]))
     head = ["", "paper", "here", "n here", f"that {result.paper.own} is better"]
     left_out = f"Of this table are not made here: {table.left_out}."
-    sentences = [NOT_COMPARABLE.format(table.settings), _ours(result, table), table.unlike, left_out]
+    sentences = [NOT_COMPARABLE.format(table.settings), _ours(result, table), others, table.unlike, left_out]
     return Section(table.title, list(filter(None, sentences)), (Table(head, rows),))
+
+
+def _of_one_count(result: BenchResult, table: PublishedTable) -> tuple[Mapping[str, Estimate], str]:
+    """The figures of ours that may stand in one column, by row, and a sentence on those that may not.
+
+    A Fréchet distance depends on n: those of another n than that of the paper's own method, or of most rows where it
+    has none, are named apart.
+    """
+    found = {row.row: each for row in result.rows if (each := value_of(row, table)) is not None}
+    if table.measure == "utility" or not found:
+        return found, ""
+    counts = [each.n for each in found.values()]
+    count = found[result.paper.own].n if result.paper.own in found else max(counts, key=counts.count)
+    others = [f"{name} {each} (n {each.n})" for name, each in found.items() if each.n != count]
+    apart = f"Of other numbers of cases, and so not comparable with the column: {'; '.join(others)}." if others else ""
+    return {name: each for name, each in found.items() if each.n == count}, apart
 
 
 def _ours(result: BenchResult, table: PublishedTable) -> str:
@@ -133,14 +152,19 @@ def _rows(result: BenchResult) -> Section:
 
 
 def _distances(result: BenchResult) -> Section:
-    rows = [
-        [row.row, extractor, str(each.synthetic), str(each.floor), str(each.excess), str(each.synthetic.n)]
-        for row in result.rows
-        for extractor, each in row.distances.items()
-    ]
-    head = ["", "extractor", "Fréchet distance", "floor: real against real", "excess", "n"]
-    sentence = "Distances to test cases that nothing learned from; smaller is better; 95 % intervals."
-    return Section("Distances", [sentence], (Table(head, rows),))
+    """A table for each extractor and n: distances of different ones cannot be compared."""
+    tables: dict[tuple[str, int], list[list[str]]] = {}
+    for row in result.rows:
+        for extractor, each in row.distances.items():
+            cells = [row.row, str(each.synthetic), str(each.floor), str(each.excess)]
+            tables.setdefault((extractor, each.synthetic.n), []).append(cells)
+    head = ["", "Fréchet distance", "floor: real against real", "excess"]
+    sentence = (
+        "Distances to test cases that nothing learned from; smaller is better; 95 % intervals. Those of another "
+        "extractor or n stand in another table, since they cannot be compared."
+    )
+    shown = [Table(head, rows, f"{extractor}, n = {n}.") for (extractor, n), rows in tables.items()]
+    return Section("Distances", [sentence], shown)
 
 
 def _utility(result: BenchResult) -> Section:

@@ -1,5 +1,8 @@
 """The HTML page of the utility experiment: sentences, what cannot be said, the plot of every arm, and tables."""
 
+from collections.abc import Iterator
+from dataclasses import replace
+
 from medsmith.errors import counted
 from medsmith.evaluation.downstream.answer import useful
 from medsmith.evaluation.downstream.result import SizeResult, Utility
@@ -11,7 +14,7 @@ from medsmith.evaluation.downstream.tables import (
     values_table,
 )
 from medsmith.evaluation.downstream.wording import ARMS, METHOD, limits_of, size_lines
-from medsmith.evaluation.pages.figures import READERS, interval_rows
+from medsmith.evaluation.pages.figures import READERS, Point, curves, interval_rows
 from medsmith.evaluation.pages.page import Page, Picture, Section
 
 
@@ -20,7 +23,7 @@ def utility_page(utility: Utility) -> Page:
     lines = [line for size in utility.sizes for line in limits_of(size, utility)]
     limits = Section("What cannot be said", [*lines, *utility.notes])
     sections = [
-        Section("Every arm", (), (), (_picture(utility),)),
+        Section("Every arm", (), (), (_picture(utility), *_curves(utility))),
         limits,
         *[_size_section(size, utility) for size in utility.sizes],
         Section("Methods", METHOD),
@@ -45,6 +48,19 @@ def _picture(utility: Utility) -> Picture:
     legend = {size.name: READERS[row % len(READERS)] for row, size in enumerate(utility.sizes)}
     caption = "Means with 95 % intervals over subsets of real cases, seeds and test patients."
     return Picture(interval_rows(panels, [*names, "R, twice the steps"]), caption, legend)
+
+
+def _curves(utility: Utility) -> Iterator[Picture]:
+    """Dice over the number of real cases, where there are several; all arms but the one that has further real cases."""
+    if len(utility.sizes) < 2:
+        return
+    series: dict[str, list[Point]] = {}
+    for size in utility.sizes:
+        for result in size.arms:
+            if not result.arm.more:
+                of_arm = series.setdefault(result.arm.name, [])
+                of_arm.append(replace(point_of(0, result.dice.value), x=sum(size.cases) / len(size.cases)))
+    yield Picture(curves(series, ("real cases", "Dice on real test patients")), "Dice over the number of real cases.")
 
 
 def _size_section(size: SizeResult, utility: Utility) -> Section:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from medsmith.cases.cohort import Cohort
 from medsmith.evaluation.fidelity.bootstrap import Estimate
 from medsmith.evaluation.fidelity.cohort_features import CohortFeatures
+from medsmith.evaluation.fidelity.comparison import Comparison
 from medsmith.evaluation.fidelity.frechet import FRECHET
 from medsmith.evaluation.fidelity.half_samples import HEAVY_TAILS, METHOD, METHOD_OF_LARGEST
 from medsmith.evaluation.fidelity.inception import INSTALL, Inception
@@ -130,11 +131,6 @@ def _sheet(tiles: Sequence[Tile], across: int, caption: str, names: Mapping[str,
 
 def _distances(evaluation: Evaluation, extractor: str) -> Section:
     statistics = evaluation.distances[extractor]
-    rows = [
-        [name, str(of.synthetic), str(of.floor), str(of.excess), str(of.synthetic.n), str(of.whole), str(of.whole.n)]
-        for name, of in statistics.items()
-    ]
-    head = ["", "real and synthetic", "real and real (floor)", "difference", "n each", "with all cases", "n each"]
     panels = [(name, _point(compared.floor), _point(compared.synthetic)) for name, compared in statistics.items()]
     caption = f"{extractor}: floor and synthetic cohort at the same n."
     # Parts of an extractor have tables alone, so that the page stays short.
@@ -148,8 +144,22 @@ def _distances(evaluation: Evaluation, extractor: str) -> Section:
             "real data. Fréchet distances are comparable only at equal sample size, extractor, grid and gray range.",
             HEAVY_TAILS,
         ),
-        (Table(head, rows, f"95 % intervals, {evaluation.plan.splits} random splits; {METHOD}."),),
+        _distance_tables(statistics, evaluation.plan.splits),
         pictures,
+    )
+
+
+def _distance_tables(statistics: Mapping[str, Comparison], splits: int) -> tuple[Table, Table]:
+    """At the size that has a floor, and of all cases: apart, since distances of other n cannot be compared."""
+    with_floor = [
+        [name, str(of.synthetic), str(of.floor), str(of.excess), str(of.synthetic.n)] for name, of in statistics.items()
+    ]
+    of_all = [[name, str(of.whole), str(of.whole.n)] for name, of in statistics.items()]
+    method = f"95 % intervals, {splits} random splits; {METHOD}."
+    note = "With all cases, without a floor; not to be compared with the values above, which rest on other numbers."
+    return (
+        Table(["", "real and synthetic", "real and real (floor)", "difference", "n each"], with_floor, method),
+        Table(["", "real and synthetic, all cases", "n each"], of_all, note),
     )
 
 

@@ -1,6 +1,6 @@
 """Figures as PNG bytes; equal numbers give equal bytes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from typing import final
@@ -162,6 +162,33 @@ def _across(axes: Axes, points: Sequence[Point], below: float, color: str) -> No
     rows, values = [point.x + below for point in points], [point.value for point in points]
     errors = [[max(p.value - p.low, 0) for p in points], [max(p.high - p.value, 0) for p in points]]
     axes.errorbar(values, rows, xerr=errors, fmt="o", color=color, capsize=3, markersize=4)
+
+
+def curves(series: Mapping[str, Sequence[Point]], labels: tuple[str, str]) -> bytes:
+    """Lines through points with intervals, over a logarithmic x axis.
+
+    Args:
+        series: name in the legend -> points, all with the same positions, which are above 0.
+        labels: of the x axis and of the y axis.
+    """
+    figure = Figure(figsize=(7.2, 3.6))
+    figure.subplots_adjust(0.09, 0.14, 0.7, 0.97)
+    axes = figure.add_subplot()
+    for number, (name, points) in enumerate(series.items()):
+        aside = 1 + 0.02 * (number - (len(series) - 1) / 2)  # side by side, so that no interval hides another
+        positions, values = [point.x * aside for point in points], [point.value for point in points]
+        errors = [[max(p.value - p.low, 0) for p in points], [max(p.high - p.value, 0) for p in points]]
+        color, style = READERS[number % len(READERS)], "o-" if number < len(READERS) else "s--"
+        axes.errorbar(positions, values, yerr=errors, fmt=style, color=color, capsize=3, markersize=4, label=name)
+    ticks = sorted({point.x for points in series.values() for point in points})
+    axes.set_xscale("log")
+    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.set_xticks([], minor=True)
+    axes.set_xlabel(labels[0], fontsize=8)
+    axes.set_ylabel(labels[1], fontsize=8)
+    axes.legend(fontsize=7, frameon=False, loc="center left", bbox_to_anchor=(1.01, 0.5))
+    _style_axes(axes)
+    return _png(figure)
 
 
 def reader_panels(

@@ -38,7 +38,7 @@ def check_cohorts(named: Mapping[str, Cohort]) -> None:
         if second == "held-out" and _same(named[first], named[second]):
             found = f"is given as the {first} cohort and as the held-out one"
             limit = "held-out cases are real ones that the generator has not learned from"
-            raise CohortError(named[second].root, found, limit, "give another --held-out, or none")
+            raise CohortError(named[second].root, found, limit, "give other held-out cases (evaluate: other REAL ones)")
     check_roles({name: cohort for name, cohort in named.items() if name != "synthetic"}, named["synthetic"])
 
 
