@@ -17,7 +17,7 @@ from medsmith.evaluation.pages.sheets import size_within
 from medsmith.geometry import Geometry
 from medsmith.measurement.adherence import MEASURED_BY
 from medsmith.synthesis import lesions_line, lesions_page, write_lesions_page
-from medsmith.synthesis.lesions_page import BONE_WINDOW, LUNG_WINDOW, SOFT_WINDOW, _window
+from medsmith.synthesis.lesions_page import BONE_WINDOW, LUNG_WINDOW, SOFT_WINDOW, _half_mm, _window
 from medsmith.synthesis.missed import MissedValue, Misses, write_missed
 from narrowing import present
 
@@ -160,7 +160,7 @@ def test_organs_are_shown_in_their_own_window(organ, window):
 
 
 def test_a_lesion_near_the_border_is_not_stretched(tmp_path, monkeypatch):
-    """A part of 12 x 48 voxels of 1 x 2 mm is cut out, by way of example."""
+    """A part of 12 x 16 voxels of 1 x 2 mm is cut out, by way of example."""
     sheets = []
 
     def record_sheet(rows):
@@ -178,7 +178,13 @@ def test_a_lesion_near_the_border_is_not_stretched(tmp_path, monkeypatch):
         out.finish()
     assert write_lesions_page(tmp_path / "out", tmp_path / "scans")
     ((tiles,),) = sheets
-    assert [size_within(96, tile.image.shape, tile.pixel) for tile in tiles] == [(12, 96)] * 3
+    assert [size_within(96, tile.image.shape, tile.pixel) for tile in tiles] == [(36, 96)] * 3
+
+
+@pytest.mark.parametrize(("edge", "half"), [(3, 16.0), (8, 16.0), (12, 24.0), (24, 48.0), (60, 48.0)])
+def test_small_lesions_are_shown_larger(edge, half):
+    grid = Geometry((90, 90, 90), np.eye(4))
+    assert _half_mm([[5, 5, 5], [5 + edge, 6, 80]], grid) == half
 
 
 def test_cases_without_lesions_have_no_page(tmp_path):

@@ -35,8 +35,8 @@ from medsmith.synthesis.missed import missed_line, read_missed
 
 PAGE = "lesions.html"
 MAX_PICTURES = 24
-HALF_MM = 48.0
-"""Half the edge length of the pictures, mm."""
+HALF_MM = (16.0, 48.0)
+"""Least and most half edge length of the pictures, mm; between them it is twice the longest edge of the lesion."""
 LUNG_WINDOW, SOFT_WINDOW, BONE_WINDOW = (-1350.0, 150.0), (-160.0, 240.0), (-450.0, 1050.0)
 """Display windows, HU from black to white."""
 _SAME = "nothing: words that mean the same"
@@ -243,7 +243,8 @@ def _picture(cohort: Cohort, scans: Cohort, id: str, template: str, lesion: Json
         report.get("surface"),
         lesion.get("note"),
     ]
-    return Picture(contact_sheet([tiles]), f"{id} in {template}: {', '.join(filter(None, words)) or 'a lesion'}")
+    words.append(f"{2 * _half_mm(box, grid):.0f} mm wide")
+    return Picture(contact_sheet([tiles]), f"{id} in {template}: {', '.join(filter(None, words))}")
 
 
 def _changed(
@@ -261,11 +262,17 @@ def _changed(
     return np.asarray(labels(*case) != labels(*template))
 
 
+def _half_mm(box: Sequence[Sequence[int]], grid: Geometry) -> float:
+    """Half the edge length of the pictures of a lesion, mm."""
+    longest = max((box[1][axis] - box[0][axis]) * grid.spacing[axis] for axis in range(2))
+    return float(np.clip(2 * longest, *HALF_MM))
+
+
 def _plane(box: Sequence[Sequence[int]], grid: Geometry) -> tuple[slice, slice]:
     """The shown part of an axial slice, centered on the box."""
 
     def along(axis: int) -> slice:
-        middle, half = (box[0][axis] + box[1][axis]) // 2, int(HALF_MM / grid.spacing[axis])
+        middle, half = (box[0][axis] + box[1][axis]) // 2, int(_half_mm(box, grid) / grid.spacing[axis])
         return slice(max(middle - half, 0), min(middle + half, grid.shape[axis]))
 
     return along(0), along(1)
