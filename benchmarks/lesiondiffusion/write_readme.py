@@ -87,8 +87,8 @@ GRAIN = """
 ## Grain
 
 Ratio of the noise inside a lesion to the noise of the tissue around it (detail finer than a Gaussian of 1 mm; 1 if the
-lesion is as noisy as its scan): for the true lesions of phantoms ("real"), for lesions without noise of their own, and for
-lesions to which the missing noise of the scan ("grain") was added.
+lesion is as noisy as its scan): for the true lesions of phantoms ("real"), for lesions without noise of their own, and
+for lesions to which the missing noise of the scan ("grain") was added.
 
 {table}
 

@@ -160,7 +160,9 @@ def test_the_blur_has_its_variance_on_coarse_voxels_and_stops_at_the_organ():
     covered = np.zeros((17, 9, 9), np.float32)
     covered[8] = 1
     allowed = np.ones(covered.shape, bool)
-    share = blurred_by_scanner(0.4 * covered, allowed, (1.5, 1.0, 1.0))[:, 4, 4].astype(np.float64)  # no voxel is masked
+    share = blurred_by_scanner(0.4 * covered, allowed, (1.5, 1.0, 1.0))[:, 4, 4].astype(
+        np.float64
+    )  # no voxel is masked
     places = 1.5 * (np.arange(17) - 8)
     assert (share * places**2).sum() / share.sum() == pytest.approx(SCANNER_MM**2, rel=1e-4)
     allowed[9:] = False

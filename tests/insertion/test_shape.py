@@ -9,7 +9,9 @@ from medsmith.geometry import Geometry
 from medsmith.insertion.box import Box, bounding_box, intersection
 from medsmith.insertion.frame import FrameConfig
 from medsmith.insertion.shape import (
+    BEYOND_VOXELS,
     HALF,
+    beyond_box,
     covered_share,
     deformed_ellipsoid,
     fitted_share,
@@ -70,6 +72,23 @@ def test_the_size_holds_whatever_the_level(level):
     for axis in range(3):
         (hits,) = np.nonzero(mask.any(axis=tuple(other for other in range(3) if other != axis)))
         assert hits[-1] + 1 - hits[0] == 20
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_lesion_goes_beyond_the_faces_of_its_box_by_less_than_its_mask(seed):
+    cone, frame, box, allowed = cone_and_frame()
+    beyond = beyond_box(np.random.default_rng(seed))
+    assert ((beyond >= 0) & (beyond <= BEYOND_VOXELS)).all()
+    plain, share = (fitted_share(cone, frame, box, allowed, (0.0,), each) for each in (None, beyond))
+    for axis in range(3):
+        others = tuple(other for other in range(3) if other != axis)
+        first = 10 - frame.region[axis].start
+        along, ends = share.max(axis=others), plain.max(axis=others)
+        assert ((along >= HALF) == (ends >= HALF)).all()
+        assert (along >= HALF).sum() == 20
+        for place, far in ((first - 1, beyond[axis, 0]), (first + 20, beyond[axis, 1])):
+            assert ends[place] < 0.05
+            assert along[place] == pytest.approx(far, abs=0.15)
 
 
 def test_the_largest_component_by_faces_or_by_corners():

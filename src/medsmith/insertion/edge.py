@@ -20,8 +20,8 @@ SOFT_EDGE_MM = 6.0
 LEAST_SOFT_EDGE_MM = 5.0
 """Width of an ill-defined edge in a lesion that is thinner; a narrower one measures as sharp on voxels of 1 to 2 mm."""
 SCANNER_MM = 0.45
-"""Standard deviation of the blur of a scanner; 50 % of the modulation is left at 4.2 line pairs per cm, as with kernels for
-soft tissue. No edge of a scan is sharper."""
+"""Standard deviation of the blur of a scanner; 50 % of the modulation is left at 4.2 line pairs per cm, as with kernels
+for soft tissue. No edge of a scan is sharper."""
 _LEAST_MM = 0.01
 """An edge narrower than this is sharp."""
 _GROUND_GLASS: Density = "low-density ground-glass opacity"
@@ -67,8 +67,8 @@ def with_edge(covered: Share, allowed: Mask, spacing: Spacing, width_mm: float) 
 def blurred_by_scanner(covered: Share, allowed: Mask, spacing: Spacing) -> Share:
     """The share of a lesion with a sharp edge, as a scanner shows it: blurred by ``SCANNER_MM``.
 
-    The kernel is the discrete analogue of the Gaussian (Lindeberg 1990), whose variance is exact on coarse voxels as well.
-    Where the mask ends at the border of the allowed voxels the lesion does not fade.
+    The kernel is the discrete analogue of the Gaussian (Lindeberg 1990), whose variance is exact on coarse voxels as
+    well. Where the mask ends at the border of the allowed voxels the lesion does not fade.
 
     Args:
         covered: share of each voxel that the lesion covers (``shape.covered_share``).

@@ -66,8 +66,8 @@ def missing_noise(
 def noise_gain(share: Float32[np.ndarray, "u v w"]) -> Float32[np.ndarray, "u v w"]:
     """Factor on the noise of a lesion, so that its border is as noisy as the scan.
 
-    Where noise n of the lesion, with share s, and that of the scan are mixed, their variances add to (k s)^2 + (1 - s)^2, which
-    is 1 with k^2 = (2 - s) / s; with k = 1 it falls to 1/2.
+    Where the noise of the lesion, with share s and gain k, and that of the scan are mixed, their variances add to
+    (k s)^2 + (1 - s)^2, which is 1 with k^2 = (2 - s) / s; with k = 1 it falls to 1/2.
 
     Args:
         share: share of the lesion in each voxel.

@@ -22,8 +22,12 @@ from medsmith.insertion.box import Box
 from medsmith.insertion.frame import Frame
 
 Field = Float32[np.ndarray, "s s s"]
+Beyond = Float64[np.ndarray, "axes sides"]
 HALF = 0.5
 """Smallest share of a voxel that makes it a voxel of the lesion's mask."""
+BEYOND_VOXELS = 0.4
+"""Most of a voxel by which a lesion goes beyond each face of its box: no lesion of a patient ends at faces of voxels.
+What is covered there by less than one half is not of the mask, which keeps the size of the box."""
 _STRETCH = (2 / 3, 3 / 2)
 """Limits of the factor by which a field is stretched to its box."""
 _SMOOTHNESS, _STRENGTH = 0.18, 0.18
@@ -54,11 +58,23 @@ def _smooth_noise(rng: np.random.Generator, size: int) -> Float64[np.ndarray, "s
     return np.asarray(noise / noise.std())
 
 
-def stretch_to_box(field: Field, frame: Frame, box: Box) -> Field:
+def beyond_box(rng: np.random.Generator) -> Beyond:
+    """How far a lesion goes beyond the faces of its box: 0 to ``BEYOND_VOXELS`` below and above along each axis."""
+    return np.asarray(rng.uniform(0.0, BEYOND_VOXELS, (3, 2)))
+
+
+def stretch_to_box(field: Field, frame: Frame, box: Box, beyond: Beyond | None = None) -> Field:
     """The field translated and scaled along each axis so that its zero level fills the box.
 
     The requested size is met to the voxel; factors are limited to 2/3 and 3/2.
+
+    Args:
+        field: of the lesion, at any scale.
+        frame: the cube.
+        box: bounds of the lesion in the scan.
+        beyond: how far it goes beyond the faces of the box (``beyond_box``); None ends it there.
     """
+    below, above = np.zeros((2, 3)) if beyond is None else beyond.T
     largest = largest_component(field > 0)
     if not largest.any():
         return field
@@ -66,10 +82,12 @@ def stretch_to_box(field: Field, frame: Frame, box: Box) -> Field:
     scale, offset = [], []
     for axis in range(3):
         low, high = _extent(inside.max(axis=tuple(other for other in range(3) if other != axis)))
-        wanted = box.shape[axis] * frame.scan.spacing[axis] / frame.spacing_mm
+        step = frame.scan.spacing[axis] / frame.spacing_mm
+        wanted = (box.shape[axis] + below[axis] + above[axis]) * step
         factor = float(np.clip((high - low) / wanted, 1 / _STRETCH[1], 1 / _STRETCH[0]))
         scale.append(factor)
-        offset.append((low + high) / 2 - factor * (frame.size - 1) / 2)
+        middle = (frame.size - 1) / 2 + (above[axis] - below[axis]) / 2 * step
+        offset.append((low + high) / 2 - factor * middle)
     moved: Field = affine_transform(inside, np.array(scale), np.array(offset), order=1, mode="constant", cval=-1.0)
     return moved.astype(np.float32)
 
@@ -87,7 +105,12 @@ def _extent(profile: Float32[np.ndarray, "s"]) -> tuple[float, float]:
 
 
 def fitted_share(
-    field: Field, frame: Frame, box: Box, allowed: Bool[np.ndarray, "x y z"], levels: Sequence[float]
+    field: Field,
+    frame: Frame,
+    box: Box,
+    allowed: Bool[np.ndarray, "x y z"],
+    levels: Sequence[float],
+    beyond: Beyond | None = None,
 ) -> Float32[np.ndarray, "x y z"]:
     """The share of each voxel that a field's lesion covers, of the box's size and with about its ellipsoid's volume.
 
@@ -97,11 +120,12 @@ def fitted_share(
         box: bounds of the lesion in the scan.
         allowed: voxels where the lesion may lie, in the cube's region of the scan; the share is 0 elsewhere.
         levels: thresholds to try.
+        beyond: how far it goes beyond the faces of the box (``beyond_box``); None ends it there.
     """
     stretched = stretch_to_box(field, frame, box)
     level = level_by_volume(stretched, frame, box, allowed, levels)
     # A level other than 0 moves the border, so that the size would be missed by as much.
-    return covered_share(stretch_to_box(stretched - np.float32(level), frame, box), frame, allowed)
+    return covered_share(stretch_to_box(stretched - np.float32(level), frame, box, beyond), frame, allowed)
 
 
 def level_by_volume(

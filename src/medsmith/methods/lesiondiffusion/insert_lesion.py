@@ -27,7 +27,7 @@ from medsmith.insertion.noise_matching import missing_noise, noise_gain
 from medsmith.insertion.organ_map import OrganMap, selected
 from medsmith.insertion.regions import allowed_region, target_of
 from medsmith.insertion.rim import with_rim
-from medsmith.insertion.shape import HALF, fitted_share
+from medsmith.insertion.shape import HALF, beyond_box, fitted_share
 from medsmith.insertion.spicules import body_box, with_spicules
 from medsmith.insertion.write_back import blend
 from medsmith.measurement.assessment import LesionAssessment, assess_lesion
@@ -200,7 +200,8 @@ def _covered(
     region, spacing = frame.region, scan.organ_map.geometry.spacing
     allowed = allowed_region(scan.organ_map, report, region) & ~np.isin(scan.labels[region], scan.lesion_values)
     spiculated = _SPICULATED in report.features
-    share = fitted_share(field, frame, body_box(box) if spiculated else box, allowed, generator.levels)
+    beyond = beyond_box(np.random.Generator(np.random.PCG64(derive_seed(seed, "beyond"))))
+    share = fitted_share(field, frame, body_box(box) if spiculated else box, allowed, generator.levels, beyond)
     if spiculated:
         rng = np.random.Generator(np.random.PCG64(derive_seed(seed, "spicules")))
         share = with_spicules(share, box.within(region), allowed, spacing, rng)
