@@ -1,6 +1,9 @@
 """Are painted lesions as grainy as their scan? Real lesions of phantoms, paintings alone, and paintings with its grain.
 
-python benchmarks/lesiondiffusion/grain.py RUN TEMPLATES TEST [COUNT]
+    python benchmarks/lesiondiffusion/grain.py RUN TEMPLATES TEST [COUNT]
+
+    medsmith phantom ct-healthy TEMPLATES --count 24 --size 96 --seed 32
+    medsmith phantom ct TEST --count 124 --size 96 --seed 202
 
 Grain is what a Gaussian of 1 mm takes away, its spread a median absolute deviation; the figure is that in the lesion,
 clear of its border, over that of the tissue about it. TEMPLATES are healthy phantoms, TEST phantoms with lesions. One
