@@ -19,6 +19,16 @@ from medsmith.synthesis import synthesize
 from medsmith.synthesis.executors.processes import MAX_CONCURRENT_DEATHS
 from synthesis_fakes import case_seed, contents, in_process, options, write_run
 
+SCRIPT = """
+import runpy, sys
+from pathlib import Path
+from medsmith.lazy_imports import import_monai
+
+import_monai()  # half the time of a start
+sys.argv.pop(0)
+sys.path.insert(0, str(Path(sys.argv[0]).parent))
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
 PATIENCE_S = 8.0
 """Seconds of an attempt after which a worker counts as hung; where the machine is busy a good one may take 1 s."""
 
@@ -26,7 +36,7 @@ PATIENCE_S = 8.0
 def start(folder, count, workers, file_bytes=0):
     """The command in a process of its own."""
     arguments = [folder / "run", folder / "out", count, workers, file_bytes]
-    command = [sys.executable, synthesis_fakes.__file__, *map(str, arguments)]
+    command = [sys.executable, "-c", SCRIPT, synthesis_fakes.__file__, *map(str, arguments)]
     return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
 
 
