@@ -130,13 +130,19 @@ def test_the_check_needs_no_networks():
 @pytest.mark.parametrize(
     ("lesion", "without", "found"),
     [
-        ({"lesion_type": "kidney stone", "density": "isodense"}, [], "density: 'isodense' does not go with kidney stone"),
+        (
+            {"lesion_type": "kidney stone", "density": "isodense"},
+            [],
+            "density: 'isodense' does not go with kidney stone",
+        ),
         ({"organ": "kidney", "features": ["spiculated margins"]}, [], "report: 'spiculated margins' in organ 'kidney'"),
         ({"lesion_type": "kidney stone"}, [["hyperdense"]], "report: nothing is left without 'hyperdense'"),
     ],
 )
 @pytest.mark.parametrize("with_templates", [True, False])
-def test_a_lesion_that_no_scan_can_have_is_refused_before_one_is_read(lesion, without, found, with_templates, unlabeled):
+def test_a_lesion_that_no_scan_can_have_is_refused_before_one_is_read(
+    lesion, without, found, with_templates, unlabeled
+):
     templates = {"templates": str(unlabeled)} if with_templates else {}
     with pytest.raises(RequestError) as raised:
         AskedOrgans.model_validate({**templates, "lesions": [lesion], "without": without}).check()

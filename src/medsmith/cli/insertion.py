@@ -102,7 +102,8 @@ def check_organs(request: Mapping[str, Any]) -> None:
     Tells of stand-ins.
 
     Raises:
-        RequestError: what a lesion is asked to be contradicts itself, TotalSegmentator is asked for and not installed, or the organ map cannot have an organ.
+        RequestError: what a lesion is asked to be contradicts itself, TotalSegmentator is asked for and not installed,
+            or the organ map cannot have an organ.
         FileError, CohortError: a file or cohort of the request cannot be read.
     """
     if not request.keys() & {"templates", "lesions"}:

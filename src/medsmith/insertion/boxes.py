@@ -32,8 +32,8 @@ def place_boxes(lesions: Sequence[LesionReport], organ_map: OrganMap, rng: np.ra
         rng: source of the positions.
 
     Raises:
-        RequestError: a report without size, or with one of less than half a voxel, an organ that the map lacks, a location that does not match the kind of
-            organ, no room (with the largest size that fits), or too many lesions.
+        RequestError: a report without size or with one of half a voxel at most, an organ that the map lacks, a location
+            that does not match the kind of organ, no room (with the largest size that fits), or too many lesions.
     """
     if not 1 <= len(lesions) <= MAX_LESIONS:
         raise RequestError("report", f"{len(lesions)} lesions", f"1 to {MAX_LESIONS} in a scan", "divide them")
@@ -95,4 +95,6 @@ def _no_room(
 
 
 def _format_size(size_mm: Millimeters) -> str:
-    return " x ".join(f"{edge:.2f}".rstrip("0").rstrip(".") if edge >= 0.01 else f"{edge:g}" for edge in size_mm) + " mm"
+    return (
+        " x ".join(f"{edge:.2f}".rstrip("0").rstrip(".") if edge >= 0.01 else f"{edge:g}" for edge in size_mm) + " mm"
+    )
