@@ -125,3 +125,25 @@ def test_the_check_needs_no_networks():
     script = "import sys, medsmith.insertion.asked_organs; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+
+
+@pytest.mark.parametrize(
+    ("lesion", "without", "found"),
+    [
+        (
+            {"lesion_type": "kidney stone", "density": "isodense"},
+            [],
+            "density: 'isodense' does not go with kidney stone",
+        ),
+        ({"organ": "kidney", "features": ["spiculated margins"]}, [], "report: 'spiculated margins' in organ 'kidney'"),
+        ({"lesion_type": "kidney stone"}, [["hyperdense"]], "report: nothing is left without 'hyperdense'"),
+    ],
+)
+@pytest.mark.parametrize("with_templates", [True, False])
+def test_a_lesion_that_no_scan_can_have_is_refused_before_one_is_read(
+    lesion, without, found, with_templates, unlabeled
+):
+    templates = {"templates": str(unlabeled)} if with_templates else {}
+    with pytest.raises(RequestError) as raised:
+        AskedOrgans.model_validate({**templates, "lesions": [lesion], "without": without}).check()
+    assert raised.value.line.startswith(found)

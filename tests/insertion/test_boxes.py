@@ -312,3 +312,21 @@ def test_a_box_without_voxels_is_a_mistake():
         Box((1, 2, 3), (4, 2, 9))
     assert Box((0, 0, 0), (4, 4, 4)).overlaps(Box((3, 3, 3), (5, 5, 5)))
     assert not Box((0, 0, 0), (4, 4, 4)).overlaps(Box((4, 0, 0), (5, 5, 5)))
+
+
+@pytest.mark.parametrize("edge", [4.0, 8.0, 9.0, 12.0])
+def test_a_lesion_of_one_or_two_thick_slices_finds_room(edge):
+    labels = np.full((40, 40, 8), NAMES["bone"], np.uint8)
+    labels[4:-4, 4:-4, 1:-1] = NAMES["liver"]
+    scan = organ_map((0.7, 0.7, 5.0), labels=labels)
+    (box,) = place_boxes((LesionReport(organ="liver", size_mm=(edge,) * 3),), scan, np.random.default_rng(0))
+    assert box.shape == tuple(round(edge / voxel) for voxel in (0.7, 0.7, 5.0))
+
+
+@pytest.mark.parametrize(("edge", "said"), [(0.5, "0.5"), (0.0001, "0.0001")])
+def test_a_lesion_of_half_a_voxel_is_refused(edge, said):
+    report = LesionReport(organ="liver", size_mm=(edge,) * 3)
+    with pytest.raises(RequestError) as refused:
+        place_boxes((report,), organ_map((1.0, 1.0, 2.0)), np.random.default_rng(0))
+    size = " x ".join([said] * 3)
+    assert refused.value.line.startswith(f"lesion 1: {size} mm in voxels of 1 x 1 x 2 mm; a scan shows nothing of half")

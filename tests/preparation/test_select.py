@@ -135,6 +135,13 @@ def test_wrong_rules_are_refused_before_anything_is_written(made, tmp_path, rule
     assert not (tmp_path / "out").exists()
 
 
+def test_a_cohort_without_cases_is_named(tmp_path):
+    empty = Cohort.create(tmp_path / "in", channel_names=("MR",), label_names=NAMES, file_ending=".nii.gz")
+    with pytest.raises(CohortError, match=r"in: has no cases; at least one; name a cohort that has some"):
+        select(empty, tmp_path / "out", ["foreground_share>0"])
+    assert not (tmp_path / "out").exists()
+
+
 def test_numbers_are_read_in_every_usual_form():
     assert Rule.parse(" share.lesion >= 1e-3 ") == Rule("share.lesion", ">=", 0.001)
     assert str(Rule.parse("a<.5")) == "a<0.5"

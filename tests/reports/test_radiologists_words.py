@@ -277,3 +277,19 @@ def test_an_organ_is_not_taken_where_the_place_is_another(text: str) -> None:
 @pytest.mark.parametrize("text", ["renal mass on the left, RCC ruled out", "left renal mass, unlikely RCC"])
 def test_what_is_doubtful_is_not_said(text: str) -> None:
     assert only(text)[0] == {"organ": "kidney_left"}
+
+
+@pytest.mark.parametrize("measure", ["density", "attenuation"])
+@pytest.mark.parametrize(
+    ("degree", "feature"),
+    [
+        ("increased", "presence of increased density areas"),
+        ("high", "presence of increased density areas"),
+        ("decreased", "presence of decreased density areas"),
+        ("low", "presence of decreased density areas"),
+    ],
+)
+def test_areas_of_another_density_are_a_feature(degree: str, feature: str, measure: str) -> None:
+    said, _ = only(f"a 20 mm hypodense liver mass with areas of {degree} {measure}")
+    assert said["density"] == "hypodense"
+    assert said["features"] == [feature]

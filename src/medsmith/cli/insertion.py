@@ -97,13 +97,16 @@ class InsertionOptions:
 
 
 def check_organs(request: Mapping[str, Any]) -> None:
-    """Refuses organs that no scan of the request can have, before scans and weights are loaded; tells of stand-ins.
+    """Refuses impossible lesions, and organs that no scan of the request can have, before scans and weights are loaded.
+
+    Tells of stand-ins.
 
     Raises:
-        RequestError: TotalSegmentator is asked for and not installed, or the organ map cannot have an organ.
+        RequestError: what a lesion is asked to be contradicts itself, TotalSegmentator is asked for and not installed,
+            or the organ map cannot have an organ.
         FileError, CohortError: a file or cohort of the request cannot be read.
     """
-    if "templates" not in request:
+    if not request.keys() & {"templates", "lesions"}:
         return
     from pydantic import ValidationError
 

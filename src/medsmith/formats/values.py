@@ -59,7 +59,7 @@ def _finite(
     count = int(bad.sum())
     found = f"{counted(count, 'NaN or infinite voxel')}, the first at {first_true_index(bad)}"
     if options.nan_fill is None:
-        raise ContentError(path, found, "all must be finite", "repair it or pass --nan-fill VALUE")
+        raise ContentError(path, found, "all must be finite", "repair it, or prepare it with --nan-fill VALUE")
     return np.where(bad, options.nan_fill, values), (f"{found}, filled with {options.nan_fill:g}",)
 
 

@@ -1,4 +1,4 @@
-"""What a request asks of an organ map that no scan can give: refused before scans and weights are loaded."""
+"""What a request asks that no lesion or organ map can give: refused before scans and weights are loaded."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +18,7 @@ from medsmith.insertion.totalsegmentator import COMMAND, not_installed
 from medsmith.reports.collection import read_reports
 from medsmith.reports.organs import is_lesion, labels_of
 from medsmith.reports.rules import LESION_TYPES
+from medsmith.reports.sampling import check_requested
 from medsmith.reports.schema import LesionReport
 
 _UNNAMED = "image"
@@ -30,11 +31,12 @@ _NO_CT = (
 
 @final
 class AskedOrgans(BaseModel):
-    """The entries of a request that organs depend on; others are passed over.
+    """The entries of a request that can be judged before a scan is read; others are passed over.
 
     Attributes:
         templates: the scans; None asks for no organ map.
         lesions: reports of lesions.
+        without: for each lesion, options that it must not have.
         reports: a file or folder of further reports.
         lesion_type: type of a lesion.
         organ_map: source of the organ map.
@@ -44,6 +46,7 @@ class AskedOrgans(BaseModel):
 
     templates: CaseRef | None = None
     lesions: tuple[LesionReport, ...] = ()
+    without: tuple[tuple[str, ...], ...] = ()
     reports: InputPath | None = None
     lesion_type: str | None = None
     organ_map: OrganSource = "template"
@@ -56,10 +59,12 @@ class AskedOrgans(BaseModel):
             for, one line each.
 
         Raises:
-            RequestError: the scans are no CT, TotalSegmentator is asked for and not installed, or no map of the source
-                has an organ that is named.
+            RequestError: the words or numbers of a lesion contradict each other or its organ, the scans are no CT,
+                TotalSegmentator is asked for and not installed, or no map of the source has an organ that is named.
             FileError, CohortError: a file or cohort that is named cannot be read.
         """
+        for number, report in enumerate(self.lesions):
+            check_requested(report, self.without[number] if number < len(self.without) else ())
         if self.templates is None:
             return ()
         self._check_modality(self.templates)

@@ -32,14 +32,15 @@ def place_boxes(lesions: Sequence[LesionReport], organ_map: OrganMap, rng: np.ra
         rng: source of the positions.
 
     Raises:
-        RequestError: a report without size, an organ that the map lacks, a location that does not match the kind of
-            organ, no room (with the largest size that fits), or too many lesions.
+        RequestError: a report without size or with one of half a voxel at most, an organ that the map lacks, a location
+            that does not match the kind of organ, no room (with the largest size that fits), or too many lesions.
     """
     if not 1 <= len(lesions) <= MAX_LESIONS:
         raise RequestError("report", f"{len(lesions)} lesions", f"1 to {MAX_LESIONS} in a scan", "divide them")
     names = [f"lesion {number}" for number in range(1, len(lesions) + 1)]
     targets = [target_of(lesion, organ_map, name) for lesion, name in zip(lesions, names, strict=True)]
-    sizes = [_size_of(lesion, name) for lesion, name in zip(lesions, names, strict=True)]
+    spacing = organ_map.geometry.spacing
+    sizes = [_size_of(lesion, name, spacing) for lesion, name in zip(lesions, names, strict=True)]
     order = sorted(range(len(lesions)), key=lambda number: -float(np.prod(sizes[number])))
     boxes: dict[int, Box] = {}
     for _ in range(_MOST_ARRANGEMENTS):
@@ -70,9 +71,13 @@ def _place_in_order(
     return boxes
 
 
-def _size_of(lesion: LesionReport, name: str) -> Millimeters:
+def _size_of(lesion: LesionReport, name: str, spacing: Millimeters) -> Millimeters:
     if lesion.size_mm is None:
         raise RequestError(name, "says no size", "a box needs one", "give size_mm, or let a report be sampled")
+    if all(size <= edge / 2 for size, edge in zip(lesion.size_mm, spacing, strict=True)):
+        found = f"{_format_size(lesion.size_mm)} in voxels of {_format_size(spacing)}"
+        limit = "a scan shows nothing of half a voxel or less"
+        raise RequestError(name, found, limit, "ask for a larger lesion, or name templates of finer voxels")
     return lesion.size_mm
 
 
@@ -90,4 +95,6 @@ def _no_room(
 
 
 def _format_size(size_mm: Millimeters) -> str:
-    return " x ".join(f"{edge:.2f}".rstrip("0").rstrip(".") for edge in size_mm) + " mm"
+    return (
+        " x ".join(f"{edge:.2f}".rstrip("0").rstrip(".") if edge >= 0.01 else f"{edge:g}" for edge in size_mm) + " mm"
+    )

@@ -218,18 +218,24 @@ def allowed_share_at(region: SearchRegion, low: Int64[np.ndarray, "3"], shape: I
 
 
 def spans_box(region: SearchRegion, low: Int64[np.ndarray, "3"], shape: Index) -> bool:
-    """Whether the allowed part of a box's ellipsoid is about as long as the box along every axis.
+    """Whether the allowed part of a box's ellipsoid is about as long as the whole ellipsoid along every axis.
 
     A lesion is cut where it leaves its organ. Where its ends are cut off, it is shorter than its box, and no sample
-    has the size that was requested.
+    has the size that was requested. In a box of two slices no slice holds the ellipsoid's middle, so that the whole is
+    shorter than the box as well.
     """
-    organ_map, target = region.organ_map, region.target
+    organ_map, target, whole = region.organ_map, region.target, ellipsoid(shape)
     wide, inner = widened(box_at(low, shape).slices, organ_map, target.halo_mm)
-    part = largest_component(target.allowed(organ_map.labels[wide], region.spacing)[inner] & ellipsoid(shape))
-    found = find_objects(part.astype(np.uint8))
-    return bool(found) and all(
-        edge.stop - edge.start >= count - max(1.0, SHORTER * count) for edge, count in zip(found[0], shape, strict=True)
+    part = largest_component(target.allowed(organ_map.labels[wide], region.spacing)[inner] & whole)
+    return bool(part.any()) and all(
+        edge >= count - max(1.0, SHORTER * count) for edge, count in zip(_edges(part), _edges(whole), strict=True)
     )
+
+
+def _edges(mask: Bool[np.ndarray, "x y z"]) -> Index:
+    """Voxels of the bounding box of a mask that is not empty."""
+    first, second, third = (part.stop - part.start for part in find_objects(mask.astype(np.uint8))[0])
+    return first, second, third
 
 
 def box_at(low: Int64[np.ndarray, "3"], shape: Index) -> Box:

@@ -18,7 +18,7 @@ from scipy.stats import fisher_exact
 
 from medsmith.cases.cohort import Cohort
 from medsmith.cases.cohort_like import CohortLike, as_cohort, folder_of
-from medsmith.errors import RequestError, similar
+from medsmith.errors import CohortError, RequestError, similar
 from medsmith.formats.folders import check_disjoint_folders
 from medsmith.preparation.case_measures import FOREGROUND, measures_of, types_of
 from medsmith.preparation.provenance_fields import lost_lines
@@ -166,13 +166,15 @@ def select(
 
     Raises:
         RequestError: no rule, a rule that is none, a measure that no case has, or no case passes.
-        CohortError: the folder holds something else.
+        CohortError: the cohort has no cases, or the folder holds something else.
         FileError: a case, its provenance or its report is damaged.
     """
     check_disjoint_folders((folder_of(source), Path(out)))
     cohort, chosen, progress = as_cohort(source), [Rule.parse(text) for text in rules], progress or NullProgress()
     if not chosen:
         raise RequestError("--rule", "none is given", "at least one", "write --rule 'foreground_share>0', say")
+    if not len(cohort):
+        raise CohortError(cohort.root, "has no cases", "at least one", "name a cohort that has some")
     check_ids(cohort.ids)
     measures: dict[str, Mapping[str, float]] = {}
     types: dict[str, tuple[str, ...]] = {}

@@ -63,13 +63,28 @@ def complete_report(report: LesionReport, rng: np.random.Generator, without: Col
     Raises:
         RequestError: the rules do not allow the report's values.
     """
-    check_anatomy(report)
-    check_numbers(report)
-    check_requestable(report)
+    check_requested(report)
     if report.lesion_type is None or report.lesion_type not in LESION_TYPES:
         return report
     complete = sample_report(report.lesion_type, rng, stated_attributes(report), without)
     return complete.model_copy(update={"measured": report.measured})
+
+
+def check_requested(report: LesionReport, without: Collection[str] = ()) -> None:
+    """Checks that a report can be completed, without completing it.
+
+    Args:
+        report: that is asked for.
+        without: options that the lesion must not have.
+
+    Raises:
+        RequestError: as of ``complete_report``.
+    """
+    check_anatomy(report)
+    check_numbers(report)
+    check_requestable(report)
+    if report.lesion_type is not None and report.lesion_type in LESION_TYPES:
+        _compatible(LESION_TYPES[report.lesion_type], stated_attributes(report), without)
 
 
 def check_report(report: LesionReport) -> None:

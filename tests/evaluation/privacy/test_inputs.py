@@ -23,7 +23,7 @@ def with_channels(root, *names):
     return Cohort.open(root)
 
 
-def test_channels_in_another_order_are_refused_and_those_of_another_name_are_not(tmp_path):
+def test_another_first_channel_is_refused(tmp_path):
     training = with_channels(tmp_path / "training", "T1", "T2")
     turned = with_channels(tmp_path / "turned", "T2", "T1")
     with pytest.raises(CohortError) as caught:
@@ -33,7 +33,13 @@ def test_channels_in_another_order_are_refused_and_those_of_another_name_are_not
         "give cohorts with their channels in one order"
     )
     check_cohorts({"synthetic": with_channels(tmp_path / "more", "T1", "T2", "T3"), "training": training})
-    check_cohorts({"synthetic": with_channels(tmp_path / "other", "MR"), "training": training})
+    other = with_channels(tmp_path / "other", "MR")
+    with pytest.raises(CohortError) as caught:
+        check_cohorts({"synthetic": other, "training": training})
+    assert caught.value.line == (
+        f"{other.root}: has the channels MR; {training.root} has T1, T2, and first channels are searched; "
+        "give cohorts that have it, or rename one in dataset.json"
+    )
 
 
 def test_label_maps_alone_have_no_channels_that_could_be_in_another_order(tmp_path):

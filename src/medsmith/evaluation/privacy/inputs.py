@@ -21,7 +21,7 @@ def check_cohorts(named: Mapping[str, Cohort]) -> None:
         named: "synthetic", "training" and, if given, "held-out" -> the cohort.
 
     Raises:
-        CohortError: too few cases, slices against volumes, channels in another order, synthetic cases given as real
+        CohortError: too few cases, slices against volumes, another first channel, synthetic cases given as real
             ones beside real ones given as synthetic, or the held-out cohort is one of the others.
     """
     dimensions: dict[str, int] = {}
@@ -74,14 +74,17 @@ def owners_of(training: Ids, held_out: Ids, group: str | None) -> tuple[Ids, Ids
 
 
 def _check_first_channels(named: Mapping[str, Cohort]) -> None:
-    """Refuses cohorts that have the first channel of the training cohort in another place: first ones are searched."""
+    """Refuses cohorts whose first channel is not that of the training cohort: first ones are searched."""
     training = named["training"]
     first = training.channel_names[:1]
     for cohort in named.values():
-        if first and first != cohort.channel_names[:1] and first[0] in cohort.channel_names:
-            found = f"has the channels {', '.join(cohort.channel_names)}"
-            limit = f"{training.root} has {', '.join(training.channel_names)}, and first channels are searched"
-            raise CohortError(cohort.root, found, limit, "give cohorts with their channels in one order")
+        if not first or not cohort.ids_with_image or first == cohort.channel_names[:1]:
+            continue
+        found = f"has the channels {', '.join(cohort.channel_names)}"
+        limit = f"{training.root} has {', '.join(training.channel_names)}, and first channels are searched"
+        elsewhere = first[0] in cohort.channel_names
+        cure = "with their channels in one order" if elsewhere else "that have it, or rename one in dataset.json"
+        raise CohortError(cohort.root, found, limit, f"give cohorts {cure}")
 
 
 def _same(first: Cohort, second: Cohort) -> bool:

@@ -134,6 +134,12 @@ _COMPOUND: Final[Mapping[tuple[Meaning, ...], tuple[str, ...]]] = MappingProxyTy
 )
 
 
+def _areas(*degrees: str) -> Iterator[str]:
+    """Parts of a lesion by their density: "areas of low density"."""
+    for parts, degree, measure in product(("areas", "area"), degrees, ("density", "attenuation")):
+        yield f"{parts} of {degree} {measure}"
+
+
 def _more(change: str) -> tuple[str, ...]:
     return f"{change} attenuation", f"{change} density"
 
@@ -171,9 +177,11 @@ _MORE_PHRASES: Final[Mapping[Meaning, tuple[str, ...]]] = MappingProxyType(
         ),
         Meaning("features", "presence of decreased density areas"): (
             *("necrotic", "low density area", "hypodense area", "decreased density area", "central necrosis"),
+            *_areas("decreased", "low"),
         ),
         Meaning("features", "presence of increased density areas"): (
             *("calcified", "high density area", "hyperdense area", "increased density area", "calcific"),
+            *_areas("increased", "high"),
         ),
         Meaning("features", "retention of pancreatic fluid"): tuple(_duct_dilatation()),
         Meaning("consistency", _SOFT_TISSUE): ("solid",),
