@@ -113,7 +113,7 @@ NEEDED: Final[Mapping[str, str]] = MappingProxyType(
 )
 """Words that a lesion of few voxels cannot show -> the number that tells: missing there, or a diameter too small.
 
-A rim of another density is not among them: where it cannot be measured, none is made (``insertion.rim``).
+Ring enhancement is not among them: where no rim can be measured none is made (``insertion.rim``), which is a miss.
 """
 _IN_PLACE = ("within the parenchymal organ", "protruding from the parenchymal organ")
 
