@@ -138,7 +138,7 @@ def limited_beside(image: Image, before: Image, beside: Mask, contrast: float) -
     voxel changes by half the contrast.
 
     Args:
-        image: intensities of the lesion, HU.
+        image: intensities of the lesion without noise, HU.
         before: the scan without it, HU.
         beside: voxels of the organ outside the mask.
         contrast: of the lesion with its organ, HU.

@@ -171,6 +171,19 @@ def test_the_mask_covers_what_is_visibly_changed_and_no_more(surface, size):
         assert not change[outside > 3].any()
 
 
+@pytest.mark.parametrize("contrast", [-25.0, 25.0])
+def test_an_ill_defined_lesion_fades_as_far_in_a_noisy_scan_as_it_should(contrast):
+    made = scan(noise=12.0)
+    before, box = made.image.copy(), Box((16, 16, 16), (40, 40, 40))
+    asked = report((24.0,) * 3, surface="ill-defined margin", ct_value_hu=60 + contrast)
+    insert_lesion(made, asked, box, generator(Fill(60 + contrast)), seed=3, attempts=1)
+    lesion = made.labels == LESION
+    beside = ~lesion & (distance_transform_edt(~lesion) <= 1.5)
+    share = (made.image - before)[beside].mean() / contrast
+    assert 0.24 < share < 0.36  # .34 without noise
+    assert 10.5 < made.image[beside].std() < 14.5
+
+
 @pytest.mark.parametrize(
     ("surface", "hu", "words"),
     [

@@ -175,11 +175,12 @@ def _attempt(
     share = with_edge(covered, allowed, spacing, width) if width > 0 else sharp
     if report.organ is not None and is_hollow(report.organ):
         share = sharp_beside_gas(share, sharp, before)
-    image += missing_noise(image, before, mask, spacing, derive_seed(seed, "grain")) * noise_gain(share)
-    offset = shift_for_partial_volumes(image, before, share, mask, spacing, wanted)
+    noise = missing_noise(image, before, mask, spacing, derive_seed(seed, "grain")) * noise_gain(share)
+    offset = shift_for_partial_volumes(image + noise, before, share, mask, spacing, wanted)
     image += np.float32(offset)
     if (width > 0 or offset != 0) and contrast is not None:
         image = limited_beside(image, before, organ & ~mask, contrast)
+    image += noise  # after the limit, which would cut off noise beyond the contrast and, with it, most of a weak fade
     after = before.copy()
     blend(after, (slice(None), slice(None), slice(None)), image, share, scan.stored)
     parts = scan.organ_map.labels[region], names, crop_geometry(geometry, region), scan.enhancement
