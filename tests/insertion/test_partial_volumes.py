@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from medsmith.insertion.edge import SOFT_EDGE_MM, sharp_beside_gas, with_edge
+from medsmith.insertion.edge import SOFT_EDGE_MM, margin_mm, sharp_beside_gas, with_edge
 from medsmith.insertion.intensities import HETEROGENEOUS_HU, lesion_intensities, shift_for_partial_volumes
 from medsmith.insertion.write_back import blend
+from medsmith.measurement.adherence import CT_VALUE_HU
 from medsmith.measurement.density import border_mm, measure_density, zones_of
 from medsmith.reports.schema import LesionReport
 
@@ -40,6 +41,24 @@ def test_a_small_lesion_measures_as_asked_whatever_it_is_mixed_with(radius, step
         assert abs(around + (painted + offset - around) - asked) <= abs(asked - around) + 1e-3  # twice the contrast
     else:
         assert offset == 0
+
+
+@pytest.mark.parametrize("diameter", [5.5, 7.0, 9.0, 12.0])
+@pytest.mark.parametrize("asked", [-200.0, 90.0, 360.0])
+def test_a_small_lesion_with_a_soft_edge_measures_as_asked(diameter, asked):
+    """Its border, which the measurement leaves out, is wider than that of a sharp one."""
+    spacing, allowed = (0.7,) * 3, np.ones((40, 40, 40), bool)
+    distance = diameter / 2 - 0.7 * np.linalg.norm(np.indices(allowed.shape) - 19.6, axis=0)
+    covered = np.clip(distance / 0.7 + 0.5, 0, 1).astype(np.float32)
+    share, mask = with_edge(covered, allowed, spacing, SOFT_EDGE_MM), covered >= 0.5
+    before, image = np.full(share.shape, 60, np.float32), np.full(share.shape, asked, np.float32)
+    wanted = (asked, asked)
+    image += np.float32(shift_for_partial_volumes(image, before, share, mask, spacing, wanted, margin_mm(SOFT_EDGE_MM)))
+    after = before.copy()
+    blend(after, WHOLE, image, share)
+    after += np.random.default_rng(0).normal(0, 5, after.shape).astype(np.float32)
+    measured = measure_density(after, mask, None, spacing)
+    assert measured.mean_hu == pytest.approx(asked, abs=CT_VALUE_HU)
 
 
 def test_a_range_and_silence_leave_a_small_lesion_alone():

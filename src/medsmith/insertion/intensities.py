@@ -167,7 +167,13 @@ def shift_to_ct_values(image: Image, mask: Mask, spacing: Spacing, wanted: tuple
 
 
 def shift_for_partial_volumes(
-    image: Image, before: Image, share: Share, mask: Mask, spacing: Spacing, wanted: tuple[float, float] | None
+    image: Image,
+    before: Image,
+    share: Share,
+    mask: Mask,
+    spacing: Spacing,
+    wanted: tuple[float, float] | None,
+    margin_mm: float = 0.0,
 ) -> float:
     """The offset to add to a small lesion of partial volumes alone, so that its blended mean is as wanted.
 
@@ -182,8 +188,9 @@ def shift_for_partial_volumes(
         mask: voxels of the lesion; not empty.
         spacing: edges of a voxel, mm.
         wanted: smallest and largest mean, HU, equal where a value is requested; None leaves the image as it is.
+        margin_mm: width of its edge from 10 % to 90 %; voxels nearer to the border are partial volumes.
     """
-    zones = zones_of(mask, None, spacing, border_mm(spacing))
+    zones = zones_of(mask, None, spacing, border_mm(spacing, margin_mm))
     if wanted is None or zones.clear:
         return 0.0
     inside = share[zones.inside].astype(np.float64)

@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float32, UInt8
 from medsmith.diffusion import derive_seed
 from medsmith.insertion.box import Box, intersection
 from medsmith.insertion.ct_values import organ_level, wanted_ct_values
-from medsmith.insertion.edge import blurred_by_scanner, edge_width_mm, sharp_beside_gas, with_edge
+from medsmith.insertion.edge import blurred_by_scanner, edge_width_mm, margin_mm, sharp_beside_gas, with_edge
 from medsmith.insertion.frame import AIR_HU, crop_geometry
 from medsmith.insertion.intensities import (
     lesion_intensities,
@@ -176,7 +176,7 @@ def _attempt(
     if report.organ is not None and is_hollow(report.organ):
         share = sharp_beside_gas(share, sharp, before)
     noise = missing_noise(image, before, mask, spacing, derive_seed(seed, "grain")) * noise_gain(share)
-    offset = shift_for_partial_volumes(image + noise, before, share, mask, spacing, wanted)
+    offset = shift_for_partial_volumes(image + noise, before, share, mask, spacing, wanted, margin_mm(width))
     image += np.float32(offset)
     if (width > 0 or offset != 0) and contrast is not None:
         image = limited_beside(image, before, organ & ~mask, contrast)
