@@ -66,7 +66,7 @@ def lesion_intensities(image: Image, mask: Mask, spacing: Spacing, report: Lesio
     those of the nearest voxel farther inside. The deviations from their mean are scaled to the texture that the report
     asks for: homogeneous, heterogeneous, with areas of increased or decreased density, or without; of mixed density it
     has both. Mean and spread are those of the voxels that are measured (``measurement.density``).
-    Their standard deviation is ``MOST_HETEROGENEOUS_HU`` at most.
+    Before areas are enlarged, their standard deviation is ``MOST_HETEROGENEOUS_HU`` at most.
 
     Args:
         image: the region as synthesized.
