@@ -22,6 +22,8 @@ LEAST_SOFT_EDGE_MM = 5.0
 SCANNER_MM = 0.45
 """Standard deviation of the blur of a scanner; 50 % of the modulation is left at 4.2 line pairs per cm, as with kernels
 for soft tissue. No edge of a scan is sharper."""
+_LEAST_SHARE = 0.005
+"""A blurred edge ends here; what lies beyond is far below the noise of any scan."""
 _LEAST_MM = 0.01
 """An edge narrower than this is sharp."""
 _GROUND_GLASS: Density = "low-density ground-glass opacity"
@@ -87,7 +89,7 @@ def blurred_by_scanner(covered: Share, allowed: Mask, spacing: Spacing) -> Share
     share = blurred / np.maximum(weight, np.finfo(np.float64).tiny)
     mask = covered >= HALF
     kept = np.where(mask, np.maximum(share, HALF), np.minimum(share, np.nextafter(np.float32(HALF), np.float32(0))))
-    return np.where(allowed, kept, 0.0).astype(np.float32)
+    return np.where(allowed & (kept >= _LEAST_SHARE), kept, 0.0).astype(np.float32)
 
 
 def _discrete_gaussian(variance: float) -> Float64[np.ndarray, " taps"]:
