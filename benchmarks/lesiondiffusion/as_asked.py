@@ -15,8 +15,8 @@ lesiondiffusion --templates` draws them: the share that is visible and meets its
 measured, at the first draw and after all {draws} draws, of which the best is kept. Lesions that miss their request
 count as well ({without} had no mask); {no_place} draws of a report had no place. Nothing is made at another place or in
 another template, as `medsmith synthesize` does after that. What a lesion of few voxels cannot show is not judged. The
-scans (`medsmith phantom ct-healthy fresh83 --count 6 --size 96 --seed 83`) and reports were drawn for this figure alone;
-nothing in the method was adjusted to them. Intervals are Wilson's.
+scans (`medsmith phantom ct-healthy fresh83 --count 6 --size 96 --seed 83`) and reports were drawn for this figure
+alone; nothing in the method was adjusted to them. Intervals are Wilson's.
 
 {shares}
 
