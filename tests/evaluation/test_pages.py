@@ -147,15 +147,21 @@ def test_a_grid_has_room_for_wide_tiles_lines_of_text_and_a_legend():
     assert (crowded[:, -2:] == 255).all()
 
 
-def test_no_bar_of_a_histogram_is_cut_off(monkeypatch):
-    """Some values are spread over all bins, the others are all in one."""
-    drawn = []
+@pytest.fixture
+def drawn(monkeypatch):
+    """Figures, as they are drawn."""
+    kept = []
 
     def keep(figure):
-        drawn.append(figure)
+        kept.append(figure)
         return b"png"
 
     monkeypatch.setattr(figures, "_png", keep)
+    return kept
+
+
+def test_no_bar_of_a_histogram_is_cut_off(drawn):
+    """Some values are spread over all bins, the others are all in one."""
     spread, one = np.linspace(0, 1, 400), np.full(7, 0.31)
     histograms([Samples("size", spread, one), Samples("size", one, spread)])
     histogram_with_limit(one, 0.9, "similarity")
@@ -164,14 +170,7 @@ def test_no_bar_of_a_histogram_is_cut_off(monkeypatch):
     assert all(low == 0 and high >= 1 for low, high in limits)
 
 
-def test_curves_pass_through_the_means_of_every_series(monkeypatch):
-    drawn = []
-
-    def keep(figure):
-        drawn.append(figure)
-        return b"png"
-
-    monkeypatch.setattr(figures, "_png", keep)
+def test_curves_pass_through_the_means_of_every_series(drawn):
     low, high = Point(20, 0.5, 0.4, 0.6), Point(160, 0.7, 0.65, 0.75)
     curves({f"arm {number}": [low, high] for number in range(7)}, ("real cases", "Dice"))
     (axes,) = drawn[0].axes

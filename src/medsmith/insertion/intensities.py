@@ -6,6 +6,7 @@ lesion's intensities are therefore taken from its inside alone and extended outw
 Axes: u v w voxels of a region of the scan, canonical; Hounsfield units.
 """
 
+from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
@@ -36,7 +37,8 @@ _LARGEST_GAIN: Final = 3.0
 """Largest factor on a texture; a network that paints almost none gives no more than this."""
 _LARGEST_GAIN_OF_AREAS: Final = 5.0
 """The same for the side of a texture on which areas are asked for."""
-_ROUNDS: Final = 5
+_ROUNDS: Final = 4
+"""Times that both halves of a texture are scaled; each time the mean moves, from which their tails are measured."""
 _EDGE_MM: Final = 1.5
 """Depth below the mask's border from which a lesion's intensities are taken, if it is twice as thick."""
 _AREAS: Final[tuple[tuple[Feature, float], ...]] = (
@@ -115,16 +117,24 @@ def _with_areas(
 
     To scale one half shifts the mean, from which both tails are measured: hence several rounds.
     """
-    factors, scaled = {sign: 1.0 for _, sign in _AREAS}, texture
+    factors = {sign: 1.0 for _, sign in _AREAS}
+    scaled = _halves_scaled(texture, inside, factors)
     for _ in range(_ROUNDS):
-        scaled = texture * np.where(texture > 0, factors[1.0], factors[-1.0])
-        scaled = scaled - scaled[inside].mean()
         for feature, sign in _AREAS:
             tail = max(float(np.percentile(sign * scaled[inside], 95)), 1e-6)
             asked = feature in report.features or report.density == "mixed-density"
             least, most, wanted = (1.0, _LARGEST_GAIN_OF_AREAS, AREAS_HU) if asked else (0.0, 1.0, EVEN_HU)
             factors[sign] = float(np.clip(factors[sign] * wanted / tail, least, most))
+        scaled = _halves_scaled(texture, inside, factors)
     return scaled
+
+
+def _halves_scaled(
+    texture: Float64[np.ndarray, "u v w"], inside: Mask, factors: Mapping[float, float]
+) -> Float64[np.ndarray, "u v w"]:
+    """The texture with its positive and negative values scaled by the factors of 1 and -1; its mean is 0."""
+    scaled = texture * np.where(texture > 0, factors[1.0], factors[-1.0])
+    return np.asarray(scaled - scaled[inside].mean())
 
 
 def _gain(wanted: float, found: float, most: float) -> float:

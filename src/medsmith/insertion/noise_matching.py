@@ -20,9 +20,10 @@ _MOST_STRUCTURE = 0.8
 """Largest share of structure in a tile that noise can be estimated from."""
 _LARGEST_TILE = 64
 """Largest edge of the noise tile in voxels; the tile is periodic, so repetition leaves no seam."""
-_LEAST_SHARE = 1e-3
 _FEWEST = 50
 """Fewest voxels that a standard deviation is estimated from."""
+_LEAST_SHARE = 1e-3
+"""Of smaller shares the gain is that of this one: it has no bound, and nothing of them can be seen."""
 
 
 def missing_noise(
