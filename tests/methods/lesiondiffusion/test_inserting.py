@@ -167,8 +167,8 @@ def test_the_mask_covers_what_is_visibly_changed_and_no_more(surface, size):
     if surface == SURFACES[0]:
         assert len(np.unique(change)) > 10  # voxels that are part lesion, part liver
         outside = distance_transform_edt(~lesion)
-        assert np.abs(change[outside > 1.8]).max() <= 2
-        assert not change[outside > 3].any()
+        assert np.abs(change[outside > 1.8]).max() <= 2  # what the scanner blurs over a second voxel
+        assert not change[outside > 2.5].any()
 
 
 @pytest.mark.parametrize("contrast", [-25.0, 25.0])
